@@ -1,0 +1,103 @@
+//! Every frame a socket carries. All are JSON text; a frame never holds more than one request or reply.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ack::{AckRequest, Acked},
+    claim::{Bundles, ClaimRequest},
+    envelope::Envelope,
+    error::{ErrorCode, Problem},
+    ids::{AccountId, RequestId},
+    receive::{Page, ReceiveRequest},
+    send::{Accepted, Mismatch, SendRequest},
+};
+
+/// A frame from a client. `action` is what API Gateway routes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// Put one message into the mailboxes of its recipients' devices.
+    Send(SendRequest),
+    /// Delete envelopes from the own mailbox, by id.
+    Ack(AckRequest),
+    /// The next page of the own mailbox.
+    Receive(ReceiveRequest),
+    /// Prekey bundles of an account's devices.
+    Claim(ClaimRequest),
+}
+
+impl ClientFrame {
+    /// Parses the body of a frame.
+    ///
+    /// # Errors
+    /// A [`Problem`] with [`ErrorCode::Malformed`] that names what was wrong with the shape, and never
+    /// repeats the frame's content.
+    pub fn parse(body: &str) -> Result<Self, Problem> {
+        serde_json::from_str(body).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let message = match error.classify() {
+                serde_json::error::Category::Data => format!(
+                    "The frame has a wrong or missing field near {place}; see docs/api.md for its shape."
+                ),
+                _ => format!("The frame is not JSON: it breaks off or goes wrong at {place}."),
+            };
+            Problem::new(ErrorCode::Malformed, message)
+        })
+    }
+}
+
+/// A frame from the service: the reply to one request, or news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServiceFrame {
+    /// Reply to `send`: every device on the recipients' lists has the message in its mailbox.
+    Accepted(Accepted),
+    /// Reply to `send`: the recipients' devices are others than the message names.
+    Mismatch(Mismatch),
+    /// Reply to `ack`.
+    Acked(Acked),
+    /// Reply to `receive`.
+    Page(Page),
+    /// Reply to `claim`.
+    Bundles(Bundles),
+    /// Reply to any request that was refused.
+    Error(Refused),
+    /// News: envelopes that arrived while connected.
+    Delivery(Delivery),
+    /// News: the own pool of one-time prekeys runs low.
+    PrekeysLow(PrekeysLow),
+    /// News: an account's list of devices changed. Sent to that account's own devices.
+    DevicesChanged(DevicesChanged),
+}
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which request, if it could be read from the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// Why, and what to do.
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+/// Envelopes for this device, pushed as they arrive. They stay in the mailbox until acked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// At least one.
+    pub envelopes: Vec<Envelope>,
+}
+
+/// The own pool of one-time prekeys runs low: upload more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrekeysLow {
+    /// How many are left, as the claim that noticed saw it.
+    pub remaining: u32,
+}
+
+/// An account's list of devices changed: fetch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesChanged {
+    /// Whose list.
+    pub account: AccountId,
+}

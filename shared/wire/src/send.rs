@@ -1,0 +1,138 @@
+//! `send`: one message to all devices of its recipients.
+//!
+//! The sender lists, for every account concerned (its own among them, for its other devices), exactly the
+//! devices it knows, each with its own ciphertext. The service puts the ciphertexts first and compares the
+//! lists after, so a device that is connecting at this moment sees the message one way or the other.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bytes::Ciphertext,
+    error::{ErrorCode, Problem},
+    ids::{AccountId, DeviceId, MessageId, RegistrationId, RequestId},
+    limits::{MAX_ACCOUNTS_PER_SEND, MAX_ENVELOPES_PER_SEND},
+};
+
+/// One message for all devices of its recipients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendRequest {
+    /// Repeated in the reply.
+    pub request: RequestId,
+    /// The same in every repetition of this message: a repeated `send` changes nothing.
+    pub message: MessageId,
+    /// 1 to [`MAX_ACCOUNTS_PER_SEND`] accounts, none twice, together at most [`MAX_ENVELOPES_PER_SEND`]
+    /// devices. The sender's own account, if listed, is listed without the sending device.
+    pub recipients: Vec<Recipient>,
+}
+
+impl SendRequest {
+    /// Checks the bounds that JSON's shape alone does not.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLarge`] beyond a bound, [`ErrorCode::Malformed`] for an empty list or an account or
+    /// device listed twice.
+    pub fn check(&self) -> Result<(), Problem> {
+        let envelopes: usize = self
+            .recipients
+            .iter()
+            .map(|recipient| recipient.devices.len())
+            .sum();
+        if self.recipients.len() > MAX_ACCOUNTS_PER_SEND || envelopes > MAX_ENVELOPES_PER_SEND {
+            let message =
+                format!("A message has at most {MAX_ENVELOPES_PER_SEND} devices in all; send it in parts.");
+            return Err(Problem::new(ErrorCode::TooLarge, message));
+        }
+        if self.recipients.is_empty() {
+            return Err(Problem::new(
+                ErrorCode::Malformed,
+                "A message needs at least one recipient.",
+            ));
+        }
+        let accounts: BTreeSet<_> = self
+            .recipients
+            .iter()
+            .map(|recipient| recipient.account)
+            .collect();
+        let devices_repeat = self.recipients.iter().any(|recipient| {
+            let devices: BTreeSet<_> = recipient.devices.iter().map(|device| device.device).collect();
+            devices.len() != recipient.devices.len()
+        });
+        if accounts.len() != self.recipients.len() || devices_repeat {
+            return Err(Problem::new(
+                ErrorCode::Malformed,
+                "An account or a device is listed twice.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// One account and all devices the sender knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// Whose devices.
+    pub account: AccountId,
+    /// Every device of the account as the sender knows it. Empty only for an account whose devices the
+    /// sender does not know yet, or for the sender's own account when it has no other device.
+    pub devices: Vec<RecipientDevice>,
+}
+
+/// One device and what was encrypted for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipientDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// The registration the ciphertext was made for.
+    pub registration: RegistrationId,
+    /// The ciphertext.
+    pub ciphertext: Ciphertext,
+}
+
+/// Every device on the recipients' lists has the message in its mailbox, and was posted to or marked for
+/// push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The request.
+    pub request: RequestId,
+    /// The message.
+    pub message: MessageId,
+}
+
+/// The devices of one or more accounts are others than the message named. What matched is in its mailbox;
+/// nothing is left for what is gone. Correct the lists and send the same message id again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// The request.
+    pub request: RequestId,
+    /// The message.
+    pub message: MessageId,
+    /// One entry for each account whose list differed.
+    pub accounts: Vec<AccountMismatch>,
+}
+
+/// How one account's devices differ from what the message named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountMismatch {
+    /// Whose devices.
+    pub account: AccountId,
+    /// Devices the account has and the message lacked.
+    pub missing: Vec<KnownDevice>,
+    /// Devices the message named and the account has not.
+    pub gone: Vec<DeviceId>,
+    /// Devices that registered again since the sender learned of them, as they are now.
+    pub reregistered: Vec<KnownDevice>,
+}
+
+/// A device as the directory has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// Its present registration.
+    pub registration: RegistrationId,
+}

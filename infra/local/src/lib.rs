@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Runs `template.yaml` on this machine: the same functions, behind the same routes, over the same tables,
+//! without a cloud account and without Docker.
+//!
+//! # Layout
+//! - [`runner`]: starts everything, tells its addresses, ends it cleanly. Start reading here.
+//! - [`template`]: `template.yaml`, parsed and resolved. What is not in there does not run.
+//! - [`gateway`]: API Gateway, WebSocket and HTTP: events in, replies out, limits as documented.
+//! - [`lambda`]: runs functions, inside the process or as processes over the Lambda Runtime API.
+//! - [`aws`]: what functions call: DynamoDB (embedded) and `@connections`, each caller by its credentials.
+//! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep.
+
+pub mod aws;
+pub mod gateway;
+pub mod lambda;
+pub mod logs;
+pub mod meter;
+pub mod runner;
+pub mod template;

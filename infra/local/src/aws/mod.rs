@@ -1,0 +1,1 @@
+//! What functions call: one endpoint for every AWS service that the runner has.

@@ -1,0 +1,1 @@
+//! API Gateway: a WebSocket and an HTTP front.

@@ -1,0 +1,1 @@
+//! Starts every part, tells the addresses, ends them cleanly.

@@ -1,0 +1,1 @@
+//! What the stories share: a running service and people with devices.

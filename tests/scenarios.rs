@@ -1,0 +1,3 @@
+//! All stories, one module each.
+
+mod architecture;

@@ -1,1 +1,3 @@
 //! API Gateway: a WebSocket and an HTTP front.
+
+pub mod connections;

@@ -1,2 +1,2 @@
-//! Placeholder.
+//! One binary, every function.
 fn main() {}

@@ -1,1 +1,75 @@
-//! Placeholder.
+//! The cryptography of Waxwing: X3DH and the Double Ratchet on P-256, value in, value out.
+//!
+//! Two devices that may never be awake at the same time agree on a *session* and write to each other in it so
+//! that each message has a key of its own, deleted once it was used. This crate does that and nothing else:
+//! it reads no clock, no file, no socket, and draws no randomness but from the source it is handed.
+//!
+//! The protocol is specified in `docs/protocol.md`, to the byte.
+//!
+//! # Layout
+//! - [`keys`]: the keys of a device; ours and theirs are different types.
+//! - [`handshake`]: [`initiate`](handshake::initiate) and [`respond`](handshake::respond) make a session.
+//! - [`session`]: [`Session`] encrypts and decrypts.
+//! - [`message`]: what crosses the network. [`content`]: what it says, [`padding`] included.
+//! - Inside: `labels` (all of them), `primitives` (all that touches a cryptographic crate), `codec`.
+//!
+//! # Example
+//! Bob publishes keys; Alice writes to him while he is away.
+//! ```
+//! use rand::{SeedableRng, rngs::StdRng};
+//! use waxwing_protocol::{
+//!     Message, Session, handshake,
+//!     keys::{DeviceKeys, OneTimePrekeyPair, SignedPrekeyPair, TheirDevice},
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut rng = StdRng::seed_from_u64(1); // a real one draws from the operating system
+//! let alice = DeviceKeys::generate(&mut rng);
+//! let bob = DeviceKeys::generate(&mut rng);
+//! let bob_signed = SignedPrekeyPair::generate(1, &mut rng)?;
+//! let bob_one_time = OneTimePrekeyPair::generate(1, &mut rng)?;
+//!
+//! // Alice verifies what she fetched, opens a session and writes.
+//! let bundle = handshake::PrekeyBundle::verify(
+//!     TheirDevice::verify(
+//!         &bob.signing().public().to_bytes(),
+//!         &bob.identity().public().to_bytes(),
+//!         &bob.identity_signature(),
+//!     )?,
+//!     (1, &bob_signed.public().to_bytes(), &bob_signed.sign(bob.signing())),
+//!     Some((1, &bob_one_time.public().to_bytes())),
+//! )?;
+//! let mut alice_session = handshake::initiate(&mut rng, &alice, b"alice.1", &bundle, b"bob.1")?;
+//! let first = alice_session.encrypt(&mut rng, b"Hello, Bob")?;
+//!
+//! // Bob finds the private halves the message names, makes the session and reads.
+//! let Message::Prekey(first) = Message::parse(&first)? else { unreachable!() };
+//! assert_eq!((first.signed_prekey_id(), first.one_time_prekey_id()), (1, Some(1)));
+//! let (mut bob_session, plaintext) = handshake::respond(
+//!     &bob, b"bob.1", &bob_signed, Some(&bob_one_time), &first.sender()?, b"alice.1", &first,
+//! )?;
+//! assert_eq!(plaintext, b"Hello, Bob");
+//!
+//! // From here on both write as they like. Sessions are stored between messages.
+//! let answer = bob_session.encrypt(&mut rng, b"Hello, Alice")?;
+//! let mut alice_session = Session::from_bytes(&alice_session.to_bytes())?;
+//! assert_eq!(alice_session.decrypt(&Message::parse(&answer)?)?, b"Hello, Alice");
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod codec;
+pub mod content;
+pub mod handshake;
+pub mod keys;
+mod labels;
+pub mod message;
+pub mod padding;
+mod primitives;
+pub mod session;
+
+pub use content::{Body, Content};
+pub use message::{Message, PrekeyMessage, RatchetMessage};
+pub use session::Session;

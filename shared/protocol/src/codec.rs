@@ -1,0 +1,46 @@
+//! Reading fixed binary layouts: numbers are big-endian, nothing is skipped, nothing may be left over.
+
+/// The bytes end before the value does, or go on after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LengthError;
+
+/// What is still to be read.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], LengthError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(LengthError)?;
+        self.0 = rest;
+        Ok(array)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, LengthError> {
+        self.array().map(|&[byte]| byte)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, LengthError> {
+        self.array().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, LengthError> {
+        self.array().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Checks that nothing is left.
+    pub(crate) fn finish(self) -> Result<(), LengthError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(LengthError)
+        }
+    }
+}

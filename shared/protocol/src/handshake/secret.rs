@@ -1,0 +1,29 @@
+//! From the shared secrets of a handshake to the first root key.
+
+use zeroize::Zeroizing;
+
+use crate::{
+    labels,
+    primitives::{HASH_BYTES, Point, Prk, Scalar, ZeroSecret, agree},
+    session::RootKey,
+};
+
+/// The shared secrets, one after the other: DH1 to DH4 in their order.
+pub(super) struct SharedSecrets(Zeroizing<Vec<u8>>);
+
+impl SharedSecrets {
+    pub(super) fn new() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(4 * HASH_BYTES)))
+    }
+
+    /// Adds the next one.
+    pub(super) fn add(&mut self, ours: &Scalar, theirs: &Point) -> Result<(), ZeroSecret> {
+        self.0.extend_from_slice(agree(ours, theirs)?.as_ref());
+        Ok(())
+    }
+
+    pub(super) fn into_root_key(self, transcript: &[u8; HASH_BYTES]) -> RootKey {
+        let prk = Prk::extract(labels::HANDSHAKE, &self.0);
+        RootKey::new(prk.expand(&[labels::SESSION_ROOT, transcript]))
+    }
+}

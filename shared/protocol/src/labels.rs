@@ -1,0 +1,48 @@
+//! Every label of the protocol: what separates one use of a hash, a key or a signature from all others.
+//!
+//! No label is the beginning of another, and each ends with a zero byte where variable data follows a hash
+//! or key derivation, so no two uses can ever see the same input.
+
+/// First input of the hash over what a handshake binds. Names the version and the whole suite.
+pub(crate) const TRANSCRIPT: &[u8] = b"Waxwing v1 transcript P-256 HKDF-SHA-256 AES-256-GCM\0";
+
+/// Salt of the extraction from a handshake's shared secrets.
+pub(crate) const HANDSHAKE: &[u8] = b"Waxwing v1 handshake X3DH\0";
+
+/// The first root key of a session, from a handshake.
+pub(crate) const SESSION_ROOT: &[u8] = b"Waxwing v1 session root\0";
+
+/// The next root key, from a ratchet step.
+pub(crate) const RATCHET_ROOT: &[u8] = b"Waxwing v1 ratchet root\0";
+
+/// The first key of a chain, from a ratchet step.
+pub(crate) const RATCHET_CHAIN: &[u8] = b"Waxwing v1 ratchet chain\0";
+
+/// The next key of a chain, from a chain key.
+pub(crate) const CHAIN_NEXT: &[u8] = b"Waxwing v1 chain next\0";
+
+/// The key of one message, from a chain key.
+pub(crate) const CHAIN_MESSAGE: &[u8] = b"Waxwing v1 chain message\0";
+
+/// First bytes of the associated data of every message.
+pub(crate) const MESSAGE: &[u8] = b"Waxwing v1 message\0";
+
+/// Before the identity key, under the identity signature.
+pub(crate) const IDENTITY_SIGNATURE: &[u8] = b"Waxwing v1 identity key";
+
+/// Before id and key, under a signed prekey's signature.
+pub(crate) const SIGNED_PREKEY_SIGNATURE: &[u8] = b"Waxwing v1 signed prekey";
+
+#[cfg(test)]
+pub(crate) const ALL: &[&[u8]] = &[
+    TRANSCRIPT,
+    HANDSHAKE,
+    SESSION_ROOT,
+    RATCHET_ROOT,
+    RATCHET_CHAIN,
+    CHAIN_NEXT,
+    CHAIN_MESSAGE,
+    MESSAGE,
+    IDENTITY_SIGNATURE,
+    SIGNED_PREKEY_SIGNATURE,
+];

@@ -1,0 +1,51 @@
+//! A chain key: gives one message key after the other, and no way back.
+//!
+//! ```text
+//! message key = HKDF-Expand(chain key, label)      next chain key = HKDF-Expand(chain key, another label)
+//! ```
+
+use zeroize::Zeroizing;
+
+use super::message_key::MessageKey;
+use crate::{
+    labels,
+    primitives::{HASH_BYTES, Prk},
+};
+
+/// The key of the next message of a chain, and its number. Zeroized when dropped.
+#[derive(Clone)]
+pub(super) struct ChainKey {
+    key: Zeroizing<[u8; HASH_BYTES]>,
+    index: u32,
+}
+
+impl ChainKey {
+    pub(super) fn new(key: Zeroizing<[u8; HASH_BYTES]>, index: u32) -> Self {
+        Self { key, index }
+    }
+
+    /// The number of the next message.
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8; HASH_BYTES] {
+        &self.key
+    }
+
+    /// The key of the next message, and the chain key after it. `None` at the end of the chain.
+    pub(super) fn next(&self) -> Option<(MessageKey, Self)> {
+        let index = self.index.checked_add(1)?;
+        let prk = Prk::from_key(&self.key);
+        let message = MessageKey::new(prk.expand(&[labels::CHAIN_MESSAGE]));
+        let key = prk.expand(&[labels::CHAIN_NEXT]);
+        Some((message, Self { key, index }))
+    }
+
+    /// The chain key after the next message, whose key is not needed. `None` at the end of the chain.
+    pub(super) fn skip(&self) -> Option<Self> {
+        let index = self.index.checked_add(1)?;
+        let key = Prk::from_key(&self.key).expand(&[labels::CHAIN_NEXT]);
+        Some(Self { key, index })
+    }
+}

@@ -1,31 +1,142 @@
-//! What the service does, over the AWS SDK. One verb a file, one noun a file under [`tables`].
+//! What the service does, over the AWS SDK.
 //!
-//! It moves ciphertext and publishes keys; nothing here could decrypt a message.
+//! It moves ciphertext and publishes keys; nothing here could decrypt a message. There is no layer between a
+//! verb and DynamoDB that a test could replace: what is tested is what is deployed.
+//!
+//! # Layout
+//! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`]. HTTP:
+//!   [`register`], [`link`], [`upload`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run
+//!   twice or break off anywhere.
+//! - One noun a file under [`tables`]: names of keys and attributes, conditions, every call to DynamoDB.
+//! - [`sockets`]: connections of devices. [`verify`]: checks of published keys. [`fault`]: failed requests.
+//! - [`config`], [`clock`]: all that is read from outside.
 
+pub mod ack;
+pub mod authorize;
+pub mod claim;
 pub mod clock;
 pub mod config;
+pub mod connect;
+pub mod disconnect;
+pub mod fault;
+pub mod fetch;
+pub mod link;
+mod publish;
+mod random;
+pub mod receive;
+pub mod register;
+pub mod send;
+pub mod sockets;
+pub mod tables;
+pub mod upload;
+pub mod verify;
+
+use std::{fmt, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_sdk_apigatewaymanagement as apigatewaymanagement;
+use aws_sdk_dynamodb as dynamodb;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::SdkConfig;
 
 pub use clock::Clock;
 pub use config::Config;
 
-/// The service: its tables, its connections and its clock. Cheap to clone; one per process.
-#[derive(Clone, Debug)]
+use random::Random;
+use sockets::Sockets;
+use tables::{database::Database, devices::Devices, keys::Keys, mailbox::Mailbox, prekeys::Prekeys};
+
+/// Time of one try of a request to AWS. A hundred times what DynamoDB takes, and time for a second try inside
+/// [`OPERATION_TIMEOUT`].
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time of a request with all its tries: two in a row fit a function's ten seconds, and after one that failed no
+/// other is made.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(4500);
+
+/// Time to open a connection to AWS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Tries of a request to AWS, the first included.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The service: its tables, its connections, its clock. Cheap to clone; one per process.
+#[derive(Clone)]
 pub struct Backend {
-    #[allow(dead_code, reason = "the verbs follow")]
+    database: Database,
+    devices: Devices,
+    keys: Keys,
+    prekeys: Prekeys,
+    mailbox: Mailbox,
+    sockets: Sockets,
     clock: Clock,
+    random: Random,
+    token_audience: String,
 }
 
 impl Backend {
-    /// The service as `config` describes it. Requests to AWS go through `http_client`, or the SDK's own if
-    /// there is none.
+    /// The service as `config` describes it. Requests to AWS go through `http_client`, or through the SDK's own
+    /// if there is none.
     pub fn new(config: &Config, clock: Clock, http_client: Option<SharedHttpClient>) -> Self {
-        let _ = (
-            SharedCredentialsProvider::new(config.credentials.clone()),
-            http_client,
-        );
-        Self { clock }
+        Self::with_random(config, clock, http_client, Random::system())
+    }
+
+    /// As [`new`](Self::new), but whatever the service draws at random follows from `seed`: for tests that
+    /// replay a run.
+    pub fn seeded(config: &Config, clock: Clock, http_client: Option<SharedHttpClient>, seed: u64) -> Self {
+        Self::with_random(config, clock, http_client, Random::seeded(seed))
+    }
+
+    fn with_random(
+        config: &Config,
+        clock: Clock,
+        http_client: Option<SharedHttpClient>,
+        random: Random,
+    ) -> Self {
+        let sdk = sdk_config(config, http_client);
+        let mut tables = dynamodb::config::Builder::from(&sdk);
+        tables.set_endpoint_url(config.aws_endpoint.clone());
+        let connections = apigatewaymanagement::config::Builder::from(&sdk)
+            .endpoint_url(&config.connections_endpoint)
+            .build();
+        let client = dynamodb::Client::from_conf(tables.build());
+        let database = Database::new(client, random.clone());
+        Self {
+            devices: Devices::new(database.clone(), config.devices_table.clone()),
+            keys: Keys::new(database.clone(), config.keys_table.clone()),
+            prekeys: Prekeys::new(database.clone(), config.prekeys_table.clone()),
+            mailbox: Mailbox::new(database.clone(), config.mailbox_table.clone()),
+            sockets: Sockets::new(apigatewaymanagement::Client::from_conf(connections)),
+            database,
+            clock,
+            random,
+            token_audience: config.token_audience.clone(),
+        }
+    }
+}
+
+/// What both clients of AWS share. Built here and not by `aws-config`: Lambda gives credentials in the
+/// environment, and nothing else is looked for.
+fn sdk_config(config: &Config, http_client: Option<SharedHttpClient>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT);
+    let mut sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(config.region.clone())
+        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(timeouts.build())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()));
+    sdk.set_http_client(http_client);
+    sdk.build()
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").finish_non_exhaustive()
     }
 }

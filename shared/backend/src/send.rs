@@ -1,0 +1,329 @@
+//! `send`: one message into the mailboxes of all its recipients' devices, then word to each of them.
+//!
+//! The order carries the promises. First every envelope is put, then the recipients' devices are read: a device
+//! that connects in between finds the envelope when it asks. *Accepted* is said only after each device was
+//! posted to or marked for push.
+//!
+//! A put made for a registration that the directory does not have is deleted again. That is safe even while
+//! another run of the same message is under way: a registration that is gone never comes back, and nobody
+//! learns of one before the directory has it.
+//!
+//! Twice: puts change nothing the second time, and a device may get the same envelope posted again, which it
+//! keeps once. Partial: nothing was promised, and the sender repeats what was not accepted. What was put is
+//! announced even if the answer is a mismatch, so that no envelope lies in a mailbox unannounced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use waxwing_wire::{
+    AccountId, DeviceAddress, Envelope, EnvelopeId, ErrorCode, Problem, RegisteredDevice, ServiceFrame,
+    frame::Delivery,
+    send::{Accepted, AccountMismatch, KnownDevice, Mismatch, Recipient, SendRequest},
+};
+
+use crate::{
+    Backend,
+    clock::UnixSeconds,
+    fault::Fault,
+    sockets::Posted,
+    tables::{devices::DeviceRecord, mailbox::Put},
+};
+
+/// Requests to AWS under way at once in one `send`. As many as the largest message has envelopes would be four
+/// times the sockets for the rare message only.
+const CONCURRENT_REQUESTS: usize = 8;
+
+/// What a message was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Every device of every recipient has it.
+    Accepted(Accepted),
+    /// The recipients' devices are others than it names.
+    Mismatch(Mismatch),
+}
+
+/// Why a message was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The request breaks a bound.
+    #[error(transparent)]
+    Request(#[from] Problem),
+    /// The sender's own account is listed with the sending device.
+    #[error("A message does not list the device that sends it.")]
+    ListsItself,
+    /// This message id was used with other bytes for one of the devices. That device keeps what it has.
+    #[error("This message id already carries other bytes. Use a new id.")]
+    MessageIdReused,
+    /// A recipient has no device.
+    #[error("There is no account {0}.")]
+    UnknownAccount(AccountId),
+    /// The service could not do its work.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<SendError> for Problem {
+    fn from(error: SendError) -> Self {
+        let code = match error {
+            SendError::Request(problem) => return problem,
+            SendError::Fault(fault) => return fault.into(),
+            SendError::ListsItself => ErrorCode::Malformed,
+            SendError::MessageIdReused => ErrorCode::MessageIdReused,
+            SendError::UnknownAccount(_) => ErrorCode::UnknownAccount,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Puts a message of `sender` into its recipients' mailboxes and tells their devices.
+///
+/// # Errors
+/// [`SendError`]. Except after [`SendError::Request`] and [`SendError::ListsItself`], some recipients may have
+/// the message already; repeating it with the same id is always safe.
+pub async fn send(
+    backend: &Backend,
+    sender: RegisteredDevice,
+    request: SendRequest,
+) -> Result<Sent, SendError> {
+    request.check()?;
+    let listed: Vec<_> = request.recipients.iter().map(Listed::of).collect();
+    if listed
+        .iter()
+        .any(|recipient| recipient.devices.contains_key(&sender.address))
+    {
+        return Err(SendError::ListsItself);
+    }
+    let now = backend.clock.now();
+    let letters = letters(sender, &request);
+    let reused = put_all(backend, &letters, now).await?;
+    let directory = read_directory(backend, &listed).await?;
+    let comparison = compare(sender.address, &listed, &directory);
+    finish(backend, letters, &comparison, now).await?;
+    if reused {
+        return Err(SendError::MessageIdReused);
+    }
+    if let Some(account) = comparison.unknown {
+        return Err(SendError::UnknownAccount(account));
+    }
+    let (request, message) = (request.request, request.message);
+    Ok(if comparison.mismatches.is_empty() {
+        Sent::Accepted(Accepted { request, message })
+    } else {
+        Sent::Mismatch(Mismatch {
+            request,
+            message,
+            accounts: comparison.mismatches,
+        })
+    })
+}
+
+/// One envelope and whose mailbox it goes into.
+struct Letter {
+    owner: RegisteredDevice,
+    envelope: Envelope,
+}
+
+fn letters(sender: RegisteredDevice, request: &SendRequest) -> Vec<Letter> {
+    let id = EnvelopeId {
+        message: request.message,
+        from: sender.address,
+    };
+    let letter = |account, device: &waxwing_wire::send::RecipientDevice| Letter {
+        owner: RegisteredDevice {
+            address: DeviceAddress {
+                account,
+                device: device.device,
+            },
+            registration: device.registration,
+        },
+        envelope: Envelope {
+            id,
+            ciphertext: device.ciphertext.clone(),
+        },
+    };
+    let recipients = request.recipients.iter();
+    recipients
+        .flat_map(|recipient| {
+            recipient
+                .devices
+                .iter()
+                .map(|device| letter(recipient.account, device))
+        })
+        .collect()
+}
+
+/// Puts all letters. Says whether any id was there with other bytes.
+async fn put_all(backend: &Backend, letters: &[Letter], now: UnixSeconds) -> Result<bool, Fault> {
+    let puts = letters
+        .iter()
+        .map(|letter| backend.mailbox.put_if_absent(letter.owner, &letter.envelope, now));
+    let puts = all(puts).await?;
+    Ok(puts.contains(&Put::OtherBytes))
+}
+
+async fn read_directory(
+    backend: &Backend,
+    listed: &[Listed],
+) -> Result<BTreeMap<AccountId, Vec<DeviceRecord>>, Fault> {
+    let reads = listed.iter().map(|recipient| async {
+        let devices = backend.devices.find_all(recipient.account).await?;
+        Ok((recipient.account, devices))
+    });
+    Ok(all(reads).await?.into_iter().collect())
+}
+
+/// Takes back what was put for nobody and tells the others.
+async fn finish(
+    backend: &Backend,
+    letters: Vec<Letter>,
+    comparison: &Comparison,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    let steps = letters.into_iter().map(|letter| async move {
+        match comparison.present.get(&letter.owner) {
+            Some(record) => announce(backend, record, letter.envelope, now).await,
+            None => backend.mailbox.delete(letter.owner, letter.envelope.id).await,
+        }
+    });
+    all(steps).await.map(drop)
+}
+
+/// Posts the envelope to the device if it is connected, and marks the device for push if it is not.
+async fn announce(
+    backend: &Backend,
+    record: &DeviceRecord,
+    envelope: Envelope,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    let device = record.device;
+    match &record.connection {
+        Some(connection) => {
+            let news = ServiceFrame::Delivery(Delivery {
+                envelopes: vec![envelope],
+            });
+            match backend.sockets.post(connection, &news).await? {
+                Posted::Sent => Ok(()),
+                Posted::Gone => {
+                    let devices = &backend.devices;
+                    devices
+                        .replace_connection_with_mark(device, connection, now)
+                        .await
+                }
+            }
+        }
+        // The mark was there after the put: whoever follows it finds the envelope.
+        None if record.waiting_since.is_some() => Ok(()),
+        None => backend.devices.mark_waiting_if_away(device, now).await,
+    }
+}
+
+/// Runs all of `steps`, a few at a time, each to its end, and then gives their results or the first fault.
+async fn all<T>(
+    steps: impl Iterator<Item = impl Future<Output = Result<T, Fault>>>,
+) -> Result<Vec<T>, Fault> {
+    let results: Vec<_> = stream::iter(steps)
+        .buffer_unordered(CONCURRENT_REQUESTS)
+        .collect()
+        .await;
+    results.into_iter().collect()
+}
+
+/// A recipient as the sender knows it, without the ciphertexts.
+struct Listed {
+    account: AccountId,
+    devices: BTreeMap<DeviceAddress, RegisteredDevice>,
+}
+
+impl Listed {
+    fn of(recipient: &Recipient) -> Self {
+        let account = recipient.account;
+        let devices = recipient.devices.iter().map(|device| {
+            let address = DeviceAddress {
+                account,
+                device: device.device,
+            };
+            (
+                address,
+                RegisteredDevice {
+                    address,
+                    registration: device.registration,
+                },
+            )
+        });
+        Self {
+            account,
+            devices: devices.collect(),
+        }
+    }
+}
+
+/// How the message's lists compare with the directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Comparison {
+    /// The registrations that are listed and exist.
+    present: BTreeMap<RegisteredDevice, DeviceRecord>,
+    /// The accounts whose list differs.
+    mismatches: Vec<AccountMismatch>,
+    /// The first account that has no device at all.
+    unknown: Option<AccountId>,
+}
+
+fn compare(
+    sender: DeviceAddress,
+    listed: &[Listed],
+    directory: &BTreeMap<AccountId, Vec<DeviceRecord>>,
+) -> Comparison {
+    let mut comparison = Comparison::default();
+    for recipient in listed {
+        let records = directory.get(&recipient.account).map_or(&[][..], Vec::as_slice);
+        if records.is_empty() {
+            comparison.unknown.get_or_insert(recipient.account);
+            continue;
+        }
+        let others = records.iter().filter(|record| record.device.address != sender);
+        compare_account(recipient, others, &mut comparison);
+    }
+    comparison
+}
+
+fn compare_account<'a>(
+    recipient: &Listed,
+    records: impl Iterator<Item = &'a DeviceRecord>,
+    comparison: &mut Comparison,
+) {
+    let (mut missing, mut reregistered) = (Vec::new(), Vec::new());
+    let mut known = BTreeSet::new();
+    for record in records {
+        let RegisteredDevice {
+            address,
+            registration,
+        } = record.device;
+        known.insert(address);
+        let actual = KnownDevice {
+            device: address.device,
+            registration,
+        };
+        match recipient.devices.get(&address) {
+            None => missing.push(actual),
+            Some(device) if *device == record.device => {
+                comparison.present.insert(*device, record.clone());
+            }
+            Some(_) => reregistered.push(actual),
+        }
+    }
+    let gone: Vec<_> = recipient
+        .devices
+        .keys()
+        .filter(|address| !known.contains(address))
+        .map(|address| address.device)
+        .collect();
+    if !(missing.is_empty() && gone.is_empty() && reregistered.is_empty()) {
+        let account = recipient.account;
+        comparison.mismatches.push(AccountMismatch {
+            account,
+            missing,
+            gone,
+            reregistered,
+        });
+    }
+}

@@ -1,0 +1,292 @@
+//! Devices: which devices an account has, which key speaks for each, and where each is connected.
+//!
+//! One strongly consistent Query of an account answers "which devices, which are connected". A record is about
+//! 110 bytes, so that answer costs one read unit for any account.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use waxwing_wire::{AccountId, DeviceAddress, DeviceId, PublicKey, RegisteredDevice, RegistrationId};
+
+use crate::{
+    clock::UnixSeconds,
+    fault::Fault,
+    sockets::ConnectionId,
+    tables::{
+        database::Database,
+        item::{Damaged, Item, Reader, binary, item, number},
+    },
+};
+
+/// Partition key, binary: the account, 16 bytes.
+pub const PARTITION_KEY: &str = "a";
+/// Sort key, binary: the device, 1 byte.
+pub const SORT_KEY: &str = "d";
+/// Number: the registration.
+const REGISTRATION: &str = "r";
+/// Binary: the key that verifies the device's tokens and signatures, a compressed point.
+const SIGNING_KEY: &str = "v";
+/// String, absent when not connected: API Gateway's id of the newest connection.
+const CONNECTION: &str = "c";
+// Number `t`, with the connection: when it was opened, in milliseconds of Unix time, by API Gateway's clock. Only
+// the conditions below read it.
+/// Number, absent unless something waits for a push: since when, in seconds of Unix time.
+const WAITING_SINCE: &str = "p";
+
+const IS_ABSENT: &str = "attribute_not_exists(a)";
+const IN_ACCOUNT: &str = "a = :account";
+
+const CONNECT: &str = "SET c = :connection, t = :opened REMOVE p";
+const IS_REGISTRATION_AND_NOT_SUPERSEDED: &str =
+    "r = :registration AND (attribute_not_exists(t) OR t <= :opened)";
+
+const DISCONNECT: &str = "REMOVE c, t";
+const HAS_CONNECTION: &str = "c = :connection";
+
+const MARK_WAITING: &str = "SET p = :now";
+const IS_REGISTRATION_AWAY_AND_UNMARKED: &str =
+    "r = :registration AND attribute_not_exists(c) AND attribute_not_exists(p)";
+
+const DISCONNECT_AND_MARK: &str = "SET p = if_not_exists(p, :now) REMOVE c, t";
+
+/// One device, as the service routes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceRecord {
+    pub(crate) device: RegisteredDevice,
+    pub(crate) signing_key: PublicKey,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) waiting_since: Option<UnixSeconds>,
+}
+
+/// What became of a connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Connected {
+    /// The record names the new connection; the one it named before is given if it was another.
+    Now { displaced: Option<ConnectionId> },
+    /// A connection that was opened later is there already.
+    Superseded,
+    /// There is no such registration.
+    Unknown,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub(crate) struct Devices {
+    database: Database,
+    table: String,
+}
+
+impl Devices {
+    pub(crate) fn new(database: Database, table: String) -> Self {
+        Self { database, table }
+    }
+
+    /// The device, as of now.
+    pub(crate) async fn find(&self, address: DeviceAddress) -> Result<Option<DeviceRecord>, Fault> {
+        let request = self.database.client().get_item().table_name(&self.table);
+        let output = request
+            .set_key(Some(key(address)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| Fault::of("GetItem Devices", &error))?;
+        Ok(output
+            .item
+            .map(|found| read(address.account, &found))
+            .transpose()?)
+    }
+
+    /// All devices of the account, as of now, by rising id.
+    pub(crate) async fn find_all(&self, account: AccountId) -> Result<Vec<DeviceRecord>, Fault> {
+        let request = self.database.client().query().table_name(&self.table);
+        let items = request
+            .key_condition_expression(IN_ACCOUNT)
+            .expression_attribute_values(":account", binary(account.to_bytes()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| Fault::of("Query Devices", &error))?;
+        Ok(items
+            .iter()
+            .map(|found| read(account, found))
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// The part of a transaction that adds a device if its address is free.
+    pub(crate) fn put_if_absent(
+        &self,
+        device: RegisteredDevice,
+        signing_key: &PublicKey,
+    ) -> Result<TransactWriteItem, Fault> {
+        let mut item = key(device.address);
+        item.insert(REGISTRATION.into(), number(device.registration.get()));
+        item.insert(SIGNING_KEY.into(), binary(*signing_key.as_bytes()));
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(IS_ABSENT)
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Makes `connection` the device's connection and takes the push mark away, unless a connection opened
+    /// later is there already. `opened` is the age of the connection, since 1970.
+    pub(crate) async fn connect_unless_superseded(
+        &self,
+        device: RegisteredDevice,
+        connection: &ConnectionId,
+        opened: Duration,
+    ) -> Result<Connected, Fault> {
+        let opened = u64::try_from(opened.as_millis()).unwrap_or(u64::MAX);
+        let update = self
+            .update(device.address, CONNECT, IS_REGISTRATION_AND_NOT_SUPERSEDED)
+            .expression_attribute_values(":connection", connection_value(connection))
+            .expression_attribute_values(":opened", number(opened))
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .return_values(ReturnValue::UpdatedOld);
+        match conditional(update).await? {
+            Conditional::Done(output) => {
+                let old = connection_of(output.attributes.as_ref());
+                Ok(Connected::Now {
+                    displaced: old.filter(|old| old != connection),
+                })
+            }
+            Conditional::Refused(Some(found)) => {
+                let record = read(device.address.account, &found)?;
+                let superseded = record.device == device;
+                Ok(if superseded {
+                    Connected::Superseded
+                } else {
+                    Connected::Unknown
+                })
+            }
+            Conditional::Refused(None) => Ok(Connected::Unknown),
+        }
+    }
+
+    /// Forgets `connection` if it is still the device's. Says whether it was.
+    pub(crate) async fn delete_connection_if(
+        &self,
+        address: DeviceAddress,
+        connection: &ConnectionId,
+    ) -> Result<bool, Fault> {
+        let update = self
+            .update(address, DISCONNECT, HAS_CONNECTION)
+            .expression_attribute_values(":connection", connection_value(connection));
+        Ok(matches!(conditional(update).await?, Conditional::Done(_)))
+    }
+
+    /// Marks the device for push, unless it is marked already, connected (it will ask for its mailbox), or
+    /// registered again.
+    pub(crate) async fn mark_waiting_if_away(
+        &self,
+        device: RegisteredDevice,
+        now: UnixSeconds,
+    ) -> Result<(), Fault> {
+        let update = self
+            .update(device.address, MARK_WAITING, IS_REGISTRATION_AWAY_AND_UNMARKED)
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .expression_attribute_values(":now", number(now.0));
+        conditional(update).await.map(drop)
+    }
+
+    /// After 410: forgets the dead connection and marks the device for push, in one write. If another has
+    /// forgotten it in between, the mark alone is set; if the device has connected again, nothing.
+    pub(crate) async fn replace_connection_with_mark(
+        &self,
+        device: RegisteredDevice,
+        dead: &ConnectionId,
+        now: UnixSeconds,
+    ) -> Result<(), Fault> {
+        let update = self
+            .update(device.address, DISCONNECT_AND_MARK, HAS_CONNECTION)
+            .expression_attribute_values(":connection", connection_value(dead))
+            .expression_attribute_values(":now", number(now.0));
+        match conditional(update).await? {
+            Conditional::Done(_) => Ok(()),
+            Conditional::Refused(_) => self.mark_waiting_if_away(device, now).await,
+        }
+    }
+
+    fn update(
+        &self,
+        address: DeviceAddress,
+        expression: &'static str,
+        condition: &'static str,
+    ) -> UpdateItemFluentBuilder {
+        let update = self.database.client().update_item().table_name(&self.table);
+        update
+            .set_key(Some(key(address)))
+            .update_expression(expression)
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+/// What became of a conditional update.
+enum Conditional {
+    Done(UpdateItemOutput),
+    /// The condition did not hold; here is the item, if there is one.
+    Refused(Option<Item>),
+}
+
+async fn conditional(update: UpdateItemFluentBuilder) -> Result<Conditional, Fault> {
+    match update.send().await {
+        Ok(output) => Ok(Conditional::Done(output)),
+        Err(error) => refused(error).map(Conditional::Refused),
+    }
+}
+
+fn refused(error: SdkError<UpdateItemError, HttpResponse>) -> Result<Option<Item>, Fault> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item.clone()),
+        _ => Err(Fault::of("UpdateItem Devices", &error)),
+    }
+}
+
+fn key(address: DeviceAddress) -> Item {
+    item([
+        (PARTITION_KEY, binary(address.account.to_bytes())),
+        (SORT_KEY, binary([address.device.get()])),
+    ])
+}
+
+fn connection_value(connection: &ConnectionId) -> AttributeValue {
+    AttributeValue::S(connection.as_str().to_owned())
+}
+
+fn connection_of(item: Option<&Item>) -> Option<ConnectionId> {
+    let value = item?.get(CONNECTION)?.as_s().ok()?;
+    ConnectionId::new(value)
+}
+
+fn read(account: AccountId, item: &Item) -> Result<DeviceRecord, Damaged> {
+    let reader = Reader {
+        table: "Devices",
+        item,
+    };
+    let device = reader.binary(SORT_KEY, |bytes| match bytes {
+        [id] => DeviceId::new(u64::from(*id)).map_err(|_| ()),
+        _ => Err(()),
+    })?;
+    let registration = RegistrationId::new(reader.number(REGISTRATION)?);
+    let device = RegisteredDevice {
+        address: DeviceAddress { account, device },
+        registration: registration.map_err(|_| reader.damaged(REGISTRATION))?,
+    };
+    Ok(DeviceRecord {
+        device,
+        signing_key: reader.binary(SIGNING_KEY, PublicKey::from_slice)?,
+        connection: reader.optional_string(CONNECTION)?.and_then(ConnectionId::new),
+        waiting_since: reader.optional_number(WAITING_SINCE)?.map(UnixSeconds),
+    })
+}

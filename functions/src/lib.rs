@@ -1,7 +1,9 @@
 //! The Lambda functions.
 
 use serde_json::Value;
-use waxwing_backend::Backend;
+
+// What a caller needs to make a backend: the local runner knows this crate and not the backend's.
+pub use waxwing_backend::{Backend, Clock, Config, config::ConfigError};
 
 /// What invokes a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

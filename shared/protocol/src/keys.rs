@@ -17,7 +17,7 @@ pub use identity::{IdentityKey, IdentityKeyPair};
 pub use prekeys::{OneTimePrekey, OneTimePrekeyPair, SignedPrekey, SignedPrekeyPair};
 pub use signing::{SigningKeyPair, VerifyingKey};
 
-use crate::primitives::{BadSignature, POINT_BYTES, PointError, SCALAR_BYTES, SIGNATURE_BYTES, ScalarError};
+use crate::primitives::{self, BadSignature, POINT_BYTES, PointError, SCALAR_BYTES, ScalarError};
 
 /// Bytes of a public key: a compressed SEC1 point (SEC 1, section 2.3.3), the only encoding accepted.
 pub const PUBLIC_KEY_BYTES: usize = POINT_BYTES;
@@ -26,7 +26,7 @@ pub const PUBLIC_KEY_BYTES: usize = POINT_BYTES;
 pub const PRIVATE_KEY_BYTES: usize = SCALAR_BYTES;
 
 /// Bytes of a signature: r and s, 32 bytes each, big-endian.
-pub const SIGNATURE_LENGTH: usize = SIGNATURE_BYTES;
+pub const SIGNATURE_BYTES: usize = primitives::SIGNATURE_BYTES;
 
 /// The largest id of a prekey: 2³¹ − 1, so that ids fit a signed 32-bit integer everywhere. The smallest is 1.
 pub const MAX_PREKEY_ID: u32 = i32::MAX as u32;

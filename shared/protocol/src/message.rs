@@ -16,7 +16,7 @@
 
 use crate::{
     codec::{LengthError, Reader},
-    keys::{DeviceError, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_LENGTH, TheirDevice},
+    keys::{DeviceError, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, TheirDevice},
     primitives::{NONCE_BYTES, TAG_BYTES, is_compressed},
 };
 
@@ -207,12 +207,12 @@ pub(crate) struct Opening {
     pub(crate) one_time_prekey_id: Option<u32>,
     pub(crate) signing_key: [u8; PUBLIC_KEY_BYTES],
     pub(crate) identity_key: [u8; PUBLIC_KEY_BYTES],
-    pub(crate) identity_signature: [u8; SIGNATURE_LENGTH],
+    pub(crate) identity_signature: [u8; SIGNATURE_BYTES],
     pub(crate) base_key: [u8; PUBLIC_KEY_BYTES],
 }
 
 impl Opening {
-    pub(crate) const BYTES: usize = 4 + 4 + 3 * PUBLIC_KEY_BYTES + SIGNATURE_LENGTH;
+    pub(crate) const BYTES: usize = 4 + 4 + 3 * PUBLIC_KEY_BYTES + SIGNATURE_BYTES;
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         let signed_prekey_id = reader.u32()?;

@@ -166,6 +166,11 @@ impl Session {
             {
                 (Direction::FromInitiator, Some(opening), message)
             }
+            (Role::Opening(_) | Role::Initiator, Message::Prekey(message))
+                if message.opening.base_key == self.base_key =>
+            {
+                return Err(DecryptError::Reflected);
+            }
             (_, Message::Prekey(_)) => return Err(DecryptError::WrongSession),
             (Role::Responder, Message::Ratchet(message)) => (Direction::FromInitiator, None, message),
             (_, Message::Ratchet(message)) => (Direction::FromResponder, None, message),

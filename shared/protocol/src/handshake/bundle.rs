@@ -1,6 +1,6 @@
 //! What a device publishes for those who want to write to it.
 
-use crate::keys::{KeyError, OneTimePrekey, SIGNATURE_LENGTH, SignedPrekey, TheirDevice};
+use crate::keys::{KeyError, OneTimePrekey, SIGNATURE_BYTES, SignedPrekey, TheirDevice};
 
 /// Why a bundle was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ impl PrekeyBundle {
     /// [`BundleError`], by what is wrong.
     pub fn verify(
         device: TheirDevice,
-        (id, key, signature): (u32, &[u8], &[u8; SIGNATURE_LENGTH]),
+        (id, key, signature): (u32, &[u8], &[u8; SIGNATURE_BYTES]),
         one_time_prekey: Option<(u32, &[u8])>,
     ) -> Result<Self, BundleError> {
         let signed_prekey = SignedPrekey::from_bytes(id, key).map_err(BundleError::SignedPrekey)?;

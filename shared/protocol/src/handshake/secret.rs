@@ -18,7 +18,7 @@ impl SharedSecrets {
 
     /// Adds the next one.
     pub(super) fn add(&mut self, ours: &Scalar, theirs: &Point) -> Result<(), ZeroSecret> {
-        self.0.extend_from_slice(agree(ours, theirs)?.as_ref());
+        self.0.extend_from_slice(agree(ours, theirs)?.as_bytes());
         Ok(())
     }
 

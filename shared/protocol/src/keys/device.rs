@@ -3,7 +3,7 @@
 use rand::CryptoRng;
 
 use super::{
-    DeviceError, IdentityKey, IdentityKeyPair, PUBLIC_KEY_BYTES, SIGNATURE_LENGTH, SigningKeyPair,
+    DeviceError, IdentityKey, IdentityKeyPair, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKeyPair,
     VerifyingKey,
 };
 use crate::labels;
@@ -13,7 +13,7 @@ use crate::labels;
 pub struct DeviceKeys {
     signing: SigningKeyPair,
     identity: IdentityKeyPair,
-    identity_signature: [u8; SIGNATURE_LENGTH],
+    identity_signature: [u8; SIGNATURE_BYTES],
 }
 
 impl DeviceKeys {
@@ -43,7 +43,7 @@ impl DeviceKeys {
     }
 
     /// The signing key's signature over the identity key.
-    pub fn identity_signature(&self) -> [u8; SIGNATURE_LENGTH] {
+    pub fn identity_signature(&self) -> [u8; SIGNATURE_BYTES] {
         self.identity_signature
     }
 
@@ -77,7 +77,7 @@ impl TheirDevice {
     pub fn verify(
         signing_key: &[u8],
         identity_key: &[u8],
-        identity_signature: &[u8; SIGNATURE_LENGTH],
+        identity_signature: &[u8; SIGNATURE_BYTES],
     ) -> Result<Self, DeviceError> {
         let device = Self::new(signing_key, identity_key)?;
         device

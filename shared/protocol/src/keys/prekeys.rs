@@ -6,7 +6,7 @@ use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    KeyError, PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_LENGTH, SigningKeyPair, check_id, private_key,
+    KeyError, PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKeyPair, check_id, private_key,
 };
 use crate::{
     labels,
@@ -135,7 +135,7 @@ pub struct OneTimePrekey {
 
 impl SignedPrekeyPair {
     /// The signature under which this key is published.
-    pub fn sign(&self, signing: &SigningKeyPair) -> [u8; SIGNATURE_LENGTH] {
+    pub fn sign(&self, signing: &SigningKeyPair) -> [u8; SIGNATURE_BYTES] {
         signing.sign(&self.public.signed_bytes())
     }
 }

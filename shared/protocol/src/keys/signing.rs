@@ -5,7 +5,7 @@ use std::fmt;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{KeyError, PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_LENGTH, SignatureError, private_key};
+use super::{KeyError, PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SignatureError, private_key};
 use crate::primitives::{Point, Scalar, Signer, Verifier};
 
 /// Our signing key: ECDSA on P-256 with SHA-256.
@@ -40,7 +40,7 @@ impl SigningKeyPair {
     }
 
     /// Signs a message: r and s, low s, deterministic (RFC 6979).
-    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
+    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         self.signer.sign(message)
     }
 
@@ -82,7 +82,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// [`SignatureError`].
-    pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_LENGTH]) -> Result<(), SignatureError> {
+    pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Result<(), SignatureError> {
         Ok(self.verifier.verify(message, signature)?)
     }
 

@@ -2,8 +2,8 @@
 
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
 
-/// Bytes of a key.
-pub(crate) const KEY_BYTES: usize = 32;
+use super::secret::Secret;
+
 /// Bytes of a nonce.
 pub(crate) const NONCE_BYTES: usize = 12;
 /// Bytes of a tag.
@@ -19,12 +19,12 @@ pub(crate) struct OpenError;
     reason = "GCM takes up to 64 GiB; a Waxwing message has some KB"
 )]
 pub(crate) fn seal(
-    key: &[u8; KEY_BYTES],
+    key: &Secret,
     nonce: &[u8; NONCE_BYTES],
     associated_data: &[u8],
     buffer: &mut [u8],
 ) -> [u8; TAG_BYTES] {
-    Aes256Gcm::new(key.into())
+    Aes256Gcm::new(key.as_bytes().into())
         .encrypt_inout_detached(nonce.into(), associated_data, buffer.into())
         .expect("the message is short")
         .into()
@@ -33,13 +33,13 @@ pub(crate) fn seal(
 /// Verifies `tag` over ciphertext and associated data, then decrypts `buffer` in place. `buffer` stays as
 /// it is when the tag does not fit.
 pub(crate) fn open(
-    key: &[u8; KEY_BYTES],
+    key: &Secret,
     nonce: &[u8; NONCE_BYTES],
     associated_data: &[u8],
     buffer: &mut [u8],
     tag: &[u8; TAG_BYTES],
 ) -> Result<(), OpenError> {
-    Aes256Gcm::new(key.into())
+    Aes256Gcm::new(key.as_bytes().into())
         .decrypt_inout_detached(nonce.into(), associated_data, buffer.into(), tag.into())
         .map_err(|_| OpenError)
 }

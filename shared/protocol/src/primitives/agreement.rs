@@ -7,6 +7,8 @@ use rand::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use super::secret::{SECRET_BYTES, Secret};
+
 /// Bytes of a compressed point (SEC 1, section 2.3.3), the only encoding that crosses the network.
 pub(crate) const POINT_BYTES: usize = 33;
 
@@ -15,10 +17,7 @@ pub(crate) const POINT_BYTES: usize = 33;
 pub(crate) const STORED_POINT_BYTES: usize = 65;
 
 /// Bytes of a private key: a big-endian scalar.
-pub(crate) const SCALAR_BYTES: usize = 32;
-
-/// Bytes of a shared secret: the x-coordinate.
-const SHARED_BYTES: usize = 32;
+pub(crate) const SCALAR_BYTES: usize = SECRET_BYTES;
 
 /// Why bytes are not a public point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +98,9 @@ pub(crate) fn is_compressed(bytes: &[u8; POINT_BYTES]) -> bool {
     matches!(bytes, [2 | 3, ..])
 }
 
-/// A private key. Zeroized when dropped.
+/// A private key. Zeroized when dropped, and on the heap, so that moving what holds it leaves no copy behind.
 #[derive(Clone)]
-pub(crate) struct Scalar(p256::SecretKey);
+pub(crate) struct Scalar(Box<p256::SecretKey>);
 
 impl Scalar {
     /// A uniformly random private key. Candidates out of range, one in 2³², are drawn again.
@@ -117,7 +116,7 @@ impl Scalar {
 
     pub(crate) fn from_bytes(bytes: &[u8; SCALAR_BYTES]) -> Result<Self, ScalarError> {
         p256::SecretKey::from_bytes(bytes.into())
-            .map(Self)
+            .map(|key| Self(Box::new(key)))
             .map_err(|_| ScalarError)
     }
 
@@ -136,10 +135,10 @@ impl Scalar {
 }
 
 /// The shared secret of a private key and a public point: the x-coordinate of their product.
-pub(crate) fn agree(ours: &Scalar, theirs: &Point) -> Result<Zeroizing<[u8; SHARED_BYTES]>, ZeroSecret> {
+pub(crate) fn agree(ours: &Scalar, theirs: &Point) -> Result<Secret, ZeroSecret> {
     let shared = p256::ecdh::diffie_hellman(ours.0.to_nonzero_scalar(), theirs.decoded.as_affine());
-    let mut secret = Zeroizing::new([0; SHARED_BYTES]);
-    secret.copy_from_slice(shared.raw_secret_bytes());
-    let zero: Choice = secret.ct_eq(&[0; SHARED_BYTES]);
+    let mut secret = Secret::zero();
+    secret.as_mut().copy_from_slice(shared.raw_secret_bytes());
+    let zero: Choice = secret.as_bytes().ct_eq(&[0; SECRET_BYTES]);
     if zero.into() { Err(ZeroSecret) } else { Ok(secret) }
 }

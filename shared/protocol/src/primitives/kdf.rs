@@ -2,9 +2,11 @@
 
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-/// Bytes of a hash and of every key derived.
+use super::secret::Secret;
+
+/// Bytes of a hash.
 pub(crate) const HASH_BYTES: usize = 32;
 
 /// A pseudorandom key, ready to be expanded. Zeroized when dropped.
@@ -20,13 +22,13 @@ impl Prk {
 
     /// A key that already is uniformly random.
     #[allow(clippy::expect_used, reason = "HKDF takes any key of at least 32 bytes")]
-    pub(crate) fn from_key(key: &[u8; HASH_BYTES]) -> Self {
-        Self(Hkdf::from_prk(key).expect("the key has 32 bytes"))
+    pub(crate) fn from_key(key: &Secret) -> Self {
+        Self(Hkdf::from_prk(key.as_bytes()).expect("the key has 32 bytes"))
     }
 
     /// HKDF-Expand (RFC 5869, section 2.3) to 32 bytes. `info` is the concatenation of its parts.
-    pub(crate) fn expand(&self, info: &[&[u8]]) -> Zeroizing<[u8; HASH_BYTES]> {
-        let mut output = Zeroizing::new([0; HASH_BYTES]);
+    pub(crate) fn expand(&self, info: &[&[u8]]) -> Secret {
+        let mut output = Secret::zero();
         self.expand_into(info, output.as_mut());
         output
     }

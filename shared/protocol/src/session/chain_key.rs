@@ -4,23 +4,21 @@
 //! message key = HKDF-Expand(chain key, label)      next chain key = HKDF-Expand(chain key, another label)
 //! ```
 
-use zeroize::Zeroizing;
-
 use super::message_key::MessageKey;
 use crate::{
     labels,
-    primitives::{HASH_BYTES, Prk},
+    primitives::{Prk, Secret},
 };
 
 /// The key of the next message of a chain, and its number. Zeroized when dropped.
 #[derive(Clone)]
 pub(super) struct ChainKey {
-    key: Zeroizing<[u8; HASH_BYTES]>,
+    key: Secret,
     index: u32,
 }
 
 impl ChainKey {
-    pub(super) fn new(key: Zeroizing<[u8; HASH_BYTES]>, index: u32) -> Self {
+    pub(super) fn new(key: Secret, index: u32) -> Self {
         Self { key, index }
     }
 
@@ -29,7 +27,7 @@ impl ChainKey {
         self.index
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; HASH_BYTES] {
+    pub(super) fn secret(&self) -> &Secret {
         &self.key
     }
 

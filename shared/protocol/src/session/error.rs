@@ -43,9 +43,10 @@ pub enum DecryptError {
     /// The message lies beyond the end that its sender gave the chain.
     #[error("the message lies beyond the end of its chain")]
     BeyondEnd,
-    /// A new ratchet key, though the other side cannot have seen our latest.
-    #[error("a new ratchet key out of turn")]
-    OutOfTurn,
+    /// A ratchet key of no chain that is remembered ([`MAX_CHAINS`](super::MAX_CHAINS)), and none that can be
+    /// new: the other side cannot have seen our latest.
+    #[error("the message belongs to a chain long gone, or to none")]
+    UnknownChain,
     /// The ratchet key is no key.
     #[error("ratchet key: {0}")]
     RatchetKey(#[source] KeyError),

@@ -1,20 +1,18 @@
 //! A message key: encrypts one message.
 
-use zeroize::Zeroizing;
-
 use super::error::DecryptError;
-use crate::primitives::{KEY_BYTES, NONCE_BYTES, TAG_BYTES, open, seal};
+use crate::primitives::{NONCE_BYTES, Secret, TAG_BYTES, open, seal};
 
 /// The AES-256-GCM key of one message. Zeroized when dropped.
 #[derive(Clone)]
-pub(super) struct MessageKey(Zeroizing<[u8; KEY_BYTES]>);
+pub(super) struct MessageKey(Secret);
 
 impl MessageKey {
-    pub(super) fn new(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {
-        Self(bytes)
+    pub(super) fn new(secret: Secret) -> Self {
+        Self(secret)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; KEY_BYTES] {
+    pub(super) fn secret(&self) -> &Secret {
         &self.0
     }
 

@@ -105,7 +105,7 @@ impl DoubleRatchet {
             return self.receiving.decrypt(header, open);
         }
         let Turn::Ours(ours) = &self.turn else {
-            return Err(DecryptError::OutOfTurn);
+            return Err(DecryptError::UnknownChain);
         };
         if ours.ratchet_key == header.ratchet_key {
             return Err(DecryptError::Reflected);

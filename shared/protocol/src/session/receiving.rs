@@ -78,7 +78,7 @@ impl ReceivingChains {
             .as_mut()
             .filter(|chain| chain.ratchet_key == header.ratchet_key);
         let opened = current
-            .ok_or(DecryptError::OutOfTurn)?
+            .ok_or(DecryptError::UnknownChain)?
             .decrypt(header.counter, open)?;
         self.prune();
         Ok(opened)

@@ -6,35 +6,33 @@
 //! chain key = HKDF-Expand(prk, another label || the same keys)
 //! ```
 
-use zeroize::Zeroizing;
-
 use super::chain_key::ChainKey;
 use crate::{
     labels,
-    primitives::{HASH_BYTES, POINT_BYTES, Prk},
+    primitives::{POINT_BYTES, Prk, Secret},
 };
 
 /// A root key. Zeroized when dropped.
 #[derive(Clone)]
-pub(crate) struct RootKey(Zeroizing<[u8; HASH_BYTES]>);
+pub(crate) struct RootKey(Secret);
 
 impl RootKey {
-    pub(crate) fn new(bytes: Zeroizing<[u8; HASH_BYTES]>) -> Self {
-        Self(bytes)
+    pub(crate) fn new(secret: Secret) -> Self {
+        Self(secret)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; HASH_BYTES] {
+    pub(super) fn secret(&self) -> &Secret {
         &self.0
     }
 
     /// The next root key, and the first chain key of who sends under `sender`.
     pub(super) fn step(
         &self,
-        shared: &[u8; HASH_BYTES],
+        shared: &Secret,
         sender: &[u8; POINT_BYTES],
         receiver: &[u8; POINT_BYTES],
     ) -> (Self, ChainKey) {
-        let prk = Prk::extract(self.0.as_ref(), shared);
+        let prk = Prk::extract(self.0.as_bytes(), shared.as_bytes());
         let root = prk.expand(&[labels::RATCHET_ROOT, sender, receiver]);
         let chain = prk.expand(&[labels::RATCHET_CHAIN, sender, receiver]);
         (Self(root), ChainKey::new(chain, 0))

@@ -30,7 +30,7 @@ use crate::{
     codec::Reader,
     keys::PUBLIC_KEY_BYTES,
     message::Opening,
-    primitives::{HASH_BYTES, Point, Scalar, is_compressed},
+    primitives::{Point, SECRET_BYTES, Scalar, Secret, is_compressed},
 };
 
 /// The version of the layout.
@@ -41,7 +41,7 @@ const FIXED_BYTES: usize = 512;
 /// Bytes of a chain without skipped keys at most.
 const CHAIN_BYTES: usize = 80;
 /// Bytes of a skipped key.
-const SKIPPED_BYTES: usize = 4 + HASH_BYTES;
+const SKIPPED_BYTES: usize = 4 + SECRET_BYTES;
 
 impl Session {
     /// The state, for our own store only. It belongs into the same transaction as what it led to: the
@@ -123,7 +123,7 @@ impl Session {
 
 impl DoubleRatchet {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(self.root.as_bytes());
+        bytes.extend_from_slice(self.root.secret().as_bytes());
         bytes.extend_from_slice(&self.previous_length.to_be_bytes());
         match &self.turn {
             Turn::Theirs(theirs) => {
@@ -141,7 +141,7 @@ impl DoubleRatchet {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let root = RootKey::new(Zeroizing::new(*reader.array()?));
+        let root = RootKey::new(Secret::copy_of(reader.array()?));
         let previous_length = reader.u32()?;
         let turn = match reader.u8()? {
             0 => Turn::Theirs(Point::from_stored_bytes(reader.array()?).map_err(|_| StateError::Value)?),
@@ -215,7 +215,7 @@ impl SkippedKeys {
         bytes.extend_from_slice(&u16::try_from(self.len()).unwrap_or(u16::MAX).to_be_bytes());
         for (counter, key) in self.iter() {
             bytes.extend_from_slice(&counter.to_be_bytes());
-            bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(key.secret().as_bytes());
         }
     }
 
@@ -229,7 +229,7 @@ impl SkippedKeys {
         let mut keys = VecDeque::with_capacity(count);
         for _ in 0..count {
             let counter = reader.u32()?;
-            keys.push_back((counter, MessageKey::new(Zeroizing::new(*reader.array()?))));
+            keys.push_back((counter, MessageKey::new(Secret::copy_of(reader.array()?))));
         }
         let below = floor <= length && keys.back().is_none_or(|(counter, _)| *counter < length);
         Self::restore(floor, keys)
@@ -240,12 +240,12 @@ impl SkippedKeys {
 
 impl ChainKey {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(self.as_bytes());
+        bytes.extend_from_slice(self.secret().as_bytes());
         bytes.extend_from_slice(&self.index().to_be_bytes());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let key = Zeroizing::new(*reader.array()?);
+        let key = Secret::copy_of(reader.array()?);
         Ok(Self::new(key, reader.u32()?))
     }
 }

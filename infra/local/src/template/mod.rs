@@ -3,9 +3,23 @@
 //! Nothing in here knows Waxwing. A template of the same kinds of resources runs the same way; what a
 //! template asks for and the runner does not do is listed in [`Template::warnings`], never passed over.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
+
+mod apis;
+mod error;
+mod functions;
+mod load;
+mod names;
+mod parameters;
+mod resolve;
+mod section;
+mod storage;
+mod yaml;
+
+pub use error::{Problem, TemplateError};
+pub use names::Surroundings;
 
 /// A template with every parameter, reference and substitution put in.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +85,8 @@ pub struct RouteSpec {
     pub function: String,
     /// Whether what the function returns is sent back to the client.
     pub has_response: bool,
+    /// How long the gateway waits for the function.
+    pub timeout: Duration,
 }
 
 /// A Lambda `REQUEST` authorizer.

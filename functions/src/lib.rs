@@ -1,14 +1,42 @@
-//! The Lambda functions.
+//! The Lambda functions: event in, typed request, [`waxwing_backend`], typed reply, event out.
+//!
+//! All functions are one binary (`bootstrap`); the template's `Handler` names the one to run. So one build and
+//! one link serve all of them.
+//!
+//! # Layout
+//! - [`FUNCTIONS`]: name, trigger and handler of each. One function a file.
+//! - `websocket`, `http`: what the functions of one kind share: reading events, replying, refusing.
+//! - [`config`]: the environment. `main.rs`: the Lambda runtime around [`invoke`].
 
+mod ack;
+mod authorize;
+mod claim;
+pub mod config;
+mod connect;
+mod disconnect;
+mod fetch;
+mod http;
+mod link;
+mod receive;
+mod register;
+mod reject;
+mod send;
+mod upload;
+mod websocket;
+
+#[cfg(test)]
+mod samples;
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
 use serde_json::Value;
-
-// What a caller needs to make a backend: the local runner knows this crate and not the backend's.
-pub use waxwing_backend::{Backend, Clock, Config, config::ConfigError};
+use waxwing_backend::Backend;
 
 /// What invokes a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// API Gateway asks whether a WebSocket may open.
+    /// API Gateway, which asks whether a WebSocket may open.
     Authorizer,
     /// A route of the WebSocket API.
     WebSocket {
@@ -19,110 +47,115 @@ pub enum Trigger {
     Http {
         /// The method.
         method: &'static str,
-        /// The path, with parameters in braces.
+        /// The path, its parameters in braces.
         path: &'static str,
     },
 }
 
 /// One Lambda function.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Function {
     /// Its name: the template's `Handler`.
     pub name: &'static str,
     /// What invokes it.
     pub trigger: Trigger,
+    /// Runs it.
+    pub handler: Handler,
 }
 
-/// Why an invocation failed.
-#[derive(Debug, thiserror::Error)]
+/// Runs a function on one event.
+pub type Handler = for<'a> fn(&'a Backend, Value) -> BoxFuture<'a, Result<Value, FunctionError>>;
+
+/// Why an invocation failed. A refused request is no failure but a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FunctionError {
     /// There is no function of this name.
     #[error("there is no function of this name")]
-    Unknown,
-    /// The event is not one this function takes.
-    #[error("the event is not one this function takes: {0}")]
-    Event(#[from] serde_json::Error),
-    /// The authorizer's no, in the word API Gateway turns into 401.
+    UnknownFunction,
+    /// The event is not of the shape that this function's trigger has. What it held is not shown.
+    #[error("the event is not of this function's kind")]
+    Event,
+    /// The authorizer's no, in the word that API Gateway turns into 401.
     #[error("Unauthorized")]
     Unauthorized,
-    /// The function could not do its work. Try again.
-    #[error("the service could not answer")]
+    /// The authorizer could not look the device up. API Gateway turns it into 500.
+    #[error("the device could not be looked up")]
     Unavailable,
 }
 
-/// Every function of the template.
+const fn function(name: &'static str, trigger: Trigger, handler: Handler) -> Function {
+    Function {
+        name,
+        trigger,
+        handler,
+    }
+}
+
+const fn on_route(route: &'static str) -> Trigger {
+    Trigger::WebSocket { route }
+}
+
+const fn on_request(method: &'static str, path: &'static str) -> Trigger {
+    Trigger::Http { method, path }
+}
+
+/// Every function of `template.yaml`.
+#[rustfmt::skip]
 pub const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "authorize",
-        trigger: Trigger::Authorizer,
-    },
-    Function {
-        name: "connect",
-        trigger: Trigger::WebSocket { route: "$connect" },
-    },
-    Function {
-        name: "disconnect",
-        trigger: Trigger::WebSocket { route: "$disconnect" },
-    },
-    Function {
-        name: "send",
-        trigger: Trigger::WebSocket { route: "send" },
-    },
-    Function {
-        name: "ack",
-        trigger: Trigger::WebSocket { route: "ack" },
-    },
-    Function {
-        name: "receive",
-        trigger: Trigger::WebSocket { route: "receive" },
-    },
-    Function {
-        name: "claim",
-        trigger: Trigger::WebSocket { route: "claim" },
-    },
-    Function {
-        name: "reject",
-        trigger: Trigger::WebSocket { route: "$default" },
-    },
-    Function {
-        name: "register",
-        trigger: Trigger::Http {
-            method: "POST",
-            path: "/v1/accounts",
-        },
-    },
-    Function {
-        name: "link",
-        trigger: Trigger::Http {
-            method: "POST",
-            path: "/v1/devices",
-        },
-    },
-    Function {
-        name: "upload",
-        trigger: Trigger::Http {
-            method: "POST",
-            path: "/v1/keys",
-        },
-    },
-    Function {
-        name: "fetch",
-        trigger: Trigger::Http {
-            method: "GET",
-            path: "/v1/keys/{userId}",
-        },
-    },
+    function("authorize", Trigger::Authorizer, |backend, event| Box::pin(authorize::handle(backend, event))),
+    function("connect", on_route("$connect"), |backend, event| Box::pin(connect::handle(backend, event))),
+    function("disconnect", on_route("$disconnect"), |backend, event| Box::pin(disconnect::handle(backend, event))),
+    function("send", on_route("send"), |backend, event| Box::pin(send::handle(backend, event))),
+    function("ack", on_route("ack"), |backend, event| Box::pin(ack::handle(backend, event))),
+    function("receive", on_route("receive"), |backend, event| Box::pin(receive::handle(backend, event))),
+    function("claim", on_route("claim"), |backend, event| Box::pin(claim::handle(backend, event))),
+    function("reject", on_route("$default"), |_, event| Box::pin(reject::handle(event))),
+    function("register", on_request("POST", "/v1/accounts"), |backend, event| Box::pin(register::handle(backend, event))),
+    function("link", on_request("POST", "/v1/devices"), |backend, event| Box::pin(link::handle(backend, event))),
+    function("upload", on_request("POST", "/v1/keys"), |backend, event| Box::pin(upload::handle(backend, event))),
+    function("fetch", on_request("GET", "/v1/keys/{userId}"), |backend, event| Box::pin(fetch::handle(backend, event))),
 ];
 
-/// Runs one function on one event.
+/// Finds a function by its name.
+pub fn find(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+/// Runs the function `name` on one event.
 ///
 /// # Errors
-/// [`FunctionError`]; a refused request is no error but a reply.
-pub async fn invoke(function: &str, backend: &Backend, event: Value) -> Result<Value, FunctionError> {
-    let _ = (backend, event);
-    FUNCTIONS
-        .iter()
-        .find(|known| known.name == function)
-        .ok_or(FunctionError::Unknown)?;
-    Err(FunctionError::Unavailable)
+/// [`FunctionError`].
+pub async fn invoke(name: &str, backend: &Backend, event: Value) -> Result<Value, FunctionError> {
+    let function = find(name).ok_or(FunctionError::UnknownFunction)?;
+    (function.handler)(backend, event).await
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .field("trigger", &self.trigger)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FunctionError {
+    /// A stable name, for Lambda's `errorType`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownFunction => "UnknownFunction",
+            Self::Event => "Event",
+            Self::Unauthorized => "Unauthorized",
+            Self::Unavailable => "Unavailable",
+        }
+    }
+}
+
+impl From<FunctionError> for lambda_runtime::Diagnostic {
+    fn from(error: FunctionError) -> Self {
+        Self {
+            error_type: error.name().to_owned(),
+            error_message: error.to_string(),
+        }
+    }
 }

@@ -157,7 +157,7 @@ async fn put_all(backend: &Backend, letters: &[Letter], now: UnixSeconds) -> Res
     let puts = letters
         .iter()
         .map(|letter| backend.mailbox.put_if_absent(letter.owner, &letter.envelope, now));
-    let puts = all(puts).await?;
+    let puts = all(puts.collect()).await?;
     Ok(puts.contains(&Put::OtherBytes))
 }
 
@@ -169,7 +169,7 @@ async fn read_directory(
         let devices = backend.devices.find_all(recipient.account).await?;
         Ok((recipient.account, devices))
     });
-    Ok(all(reads).await?.into_iter().collect())
+    Ok(all(reads.collect()).await?.into_iter().collect())
 }
 
 /// Takes back what was put for nobody and tells the others.
@@ -185,7 +185,7 @@ async fn finish(
             None => backend.mailbox.delete(letter.owner, letter.envelope.id).await,
         }
     });
-    all(steps).await.map(drop)
+    all(steps.collect()).await.map(drop)
 }
 
 /// Posts the envelope to the device if it is connected, and marks the device for push if it is not.
@@ -218,9 +218,7 @@ async fn announce(
 }
 
 /// Runs all of `steps`, a few at a time, each to its end, and then gives their results or the first fault.
-async fn all<T>(
-    steps: impl Iterator<Item = impl Future<Output = Result<T, Fault>>>,
-) -> Result<Vec<T>, Fault> {
+async fn all<T>(steps: Vec<impl Future<Output = Result<T, Fault>>>) -> Result<Vec<T>, Fault> {
     let results: Vec<_> = stream::iter(steps)
         .buffer_unordered(CONCURRENT_REQUESTS)
         .collect()

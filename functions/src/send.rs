@@ -1,0 +1,26 @@
+//! `send`: one message to all devices of its recipients.
+
+use serde_json::Value;
+use waxwing_backend::{
+    Backend,
+    send::{Sent, send},
+};
+use waxwing_wire::{ClientFrame, ServiceFrame};
+
+use crate::{
+    FunctionError,
+    websocket::{on_frame, wrong_route},
+};
+
+pub(crate) async fn handle(backend: &Backend, event: Value) -> Result<Value, FunctionError> {
+    on_frame(event, |device, frame| async move {
+        let ClientFrame::Send(request) = frame else {
+            return Err(wrong_route());
+        };
+        Ok(match send(backend, device, request).await? {
+            Sent::Accepted(accepted) => ServiceFrame::Accepted(accepted),
+            Sent::Mismatch(mismatch) => ServiceFrame::Mismatch(mismatch),
+        })
+    })
+    .await
+}

@@ -1,0 +1,192 @@
+//! What the functions behind WebSocket routes share.
+//!
+//! Who sent a frame is what the authorizer said when the connection opened; API Gateway hands it to every later
+//! frame. A frame without it, or with anything else in its place, is refused. The reply to a frame is the
+//! function's return value, which API Gateway sends as the route's response.
+
+use std::time::Duration;
+
+use aws_lambda_events::{
+    apigw::{
+        ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest, ApiGatewayWebsocketProxyRequestContext,
+    },
+    encodings::Body,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use waxwing_backend::sockets::ConnectionId;
+use waxwing_wire::{
+    ClientFrame, DeviceAddress, ErrorCode, Problem, RegisteredDevice, RequestId, ServiceFrame,
+    frame::Refused, limits::MAX_MESSAGE_BYTES,
+};
+
+use crate::FunctionError;
+
+/// Names of the authorizer context's entries. All values are strings, as API Gateway hands them on.
+pub(crate) mod context {
+    pub(crate) const ACCOUNT: &str = "account";
+    pub(crate) const DEVICE: &str = "device";
+    pub(crate) const REGISTRATION: &str = "registration";
+}
+
+/// A connection that opens or has closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) device: RegisteredDevice,
+    pub(crate) id: ConnectionId,
+    /// When it was opened, since 1970, by API Gateway's clock.
+    pub(crate) opened: Duration,
+}
+
+/// A frame and who sent it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Incoming {
+    pub(crate) device: RegisteredDevice,
+    pub(crate) frame: ClientFrame,
+}
+
+/// Reads the event, which must be of type `event_type` (`CONNECT` or `DISCONNECT`), lets `handle` work on its
+/// connection, and replies with a status: only that of `$connect` is heeded, where it decides whether the
+/// connection opens.
+pub(crate) async fn on_connection<F>(
+    event_type: &str,
+    event: Value,
+    handle: impl FnOnce(Connection) -> F,
+) -> Result<Value, FunctionError>
+where
+    F: Future<Output = Result<(), Problem>>,
+{
+    let event = parse(event)?;
+    let result = match connection(event_type, &event.request_context) {
+        Ok(connection) => handle(connection).await,
+        Err(problem) => Err(problem),
+    };
+    match result {
+        Ok(()) => response(200, None),
+        Err(problem) => response(problem.code.http_status(), None),
+    }
+}
+
+/// Reads the event, lets `handle` answer its frame, and replies with the answer or the refusal.
+pub(crate) async fn on_frame<F>(
+    event: Value,
+    handle: impl FnOnce(RegisteredDevice, ClientFrame) -> F,
+) -> Result<Value, FunctionError>
+where
+    F: Future<Output = Result<ServiceFrame, Problem>>,
+{
+    let event = parse(event)?;
+    let result = match incoming(&event) {
+        Ok(Incoming { device, frame }) => handle(device, frame).await,
+        Err(problem) => Err(problem),
+    };
+    let reply = result.unwrap_or_else(|problem| refusal(&event, problem));
+    let body = serde_json::to_string(&reply).map_err(|_| FunctionError::Event)?;
+    response(200, Some(body))
+}
+
+/// Reads the event of a frame that no route takes, and replies with what `refuse` says of its body.
+pub(crate) fn on_unrouted(
+    event: Value,
+    refuse: impl FnOnce(&str) -> Problem,
+) -> Result<Value, FunctionError> {
+    let event = parse(event)?;
+    let problem = refuse(event.body.as_deref().unwrap_or_default());
+    let body = serde_json::to_string(&refusal(&event, problem)).map_err(|_| FunctionError::Event)?;
+    response(200, Some(body))
+}
+
+/// The refusal of a frame that came by a route its action does not have.
+pub(crate) fn wrong_route() -> Problem {
+    Problem::new(
+        ErrorCode::Malformed,
+        "The frame's action is not that of its route.",
+    )
+}
+
+fn parse(event: Value) -> Result<ApiGatewayWebsocketProxyRequest, FunctionError> {
+    serde_json::from_value(event).map_err(|_| FunctionError::Event)
+}
+
+fn connection(
+    event_type: &str,
+    context: &ApiGatewayWebsocketProxyRequestContext,
+) -> Result<Connection, Problem> {
+    if context.event_type.as_deref() != Some(event_type) {
+        return Err(unauthorized());
+    }
+    let id = context.connection_id.as_deref().and_then(ConnectionId::new);
+    let opened = u64::try_from(context.connected_at).map_err(|_| unauthorized())?;
+    Ok(Connection {
+        device: device(context).ok_or_else(unauthorized)?,
+        id: id.ok_or_else(unauthorized)?,
+        opened: Duration::from_millis(opened),
+    })
+}
+
+fn incoming(event: &ApiGatewayWebsocketProxyRequest) -> Result<Incoming, Problem> {
+    let context = &event.request_context;
+    if context.event_type.as_deref() != Some("MESSAGE") {
+        return Err(unauthorized());
+    }
+    let device = device(context).ok_or_else(unauthorized)?;
+    let body = event.body.as_deref().unwrap_or_default();
+    if body.len() > MAX_MESSAGE_BYTES {
+        let message = format!("A frame has at most {MAX_MESSAGE_BYTES} bytes.");
+        return Err(Problem::new(ErrorCode::TooLarge, message));
+    }
+    if event.is_base64_encoded {
+        return Err(Problem::new(
+            ErrorCode::Malformed,
+            "A frame is JSON text, not binary.",
+        ));
+    }
+    Ok(Incoming {
+        device,
+        frame: ClientFrame::parse(body)?,
+    })
+}
+
+/// The device that the authorizer named.
+fn device(context: &ApiGatewayWebsocketProxyRequestContext) -> Option<RegisteredDevice> {
+    let text = |name| context.authorizer.fields.get(name).and_then(Value::as_str);
+    let address = DeviceAddress {
+        account: text(context::ACCOUNT)?.parse().ok()?,
+        device: text(context::DEVICE)?.parse().ok()?,
+    };
+    let registration = text(context::REGISTRATION)?.parse().ok()?;
+    Some(RegisteredDevice {
+        address,
+        registration,
+    })
+}
+
+fn unauthorized() -> Problem {
+    Problem::new(
+        ErrorCode::Unauthorized,
+        "This connection is not authorized. Connect again.",
+    )
+}
+
+fn refusal(event: &ApiGatewayWebsocketProxyRequest, problem: Problem) -> ServiceFrame {
+    tracing::debug!(code = ?problem.code, "a frame was refused");
+    let request = request_id(event.body.as_deref().unwrap_or_default());
+    ServiceFrame::Error(Refused { request, problem })
+}
+
+/// The request id of a frame that is refused, if it can be read.
+fn request_id(body: &str) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        request: RequestId,
+    }
+    let numbered = serde_json::from_str::<Numbered>(body).ok()?;
+    Some(numbered.request)
+}
+
+fn response(status: u16, body: Option<String>) -> Result<Value, FunctionError> {
+    let mut response = ApiGatewayProxyResponse::default();
+    response.status_code = i64::from(status);
+    response.body = body.map(Body::Text);
+    serde_json::to_value(response).map_err(|_| FunctionError::Event)
+}

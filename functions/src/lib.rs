@@ -31,7 +31,9 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use waxwing_backend::Backend;
+
+/// What [`invoke`] needs, for callers that know this crate alone (the local runner).
+pub use waxwing_backend::{Backend, Clock};
 
 /// What invokes a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

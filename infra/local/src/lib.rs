@@ -8,11 +8,14 @@
 //! - [`lambda`]: runs functions, inside the process or as processes over the Lambda Runtime API.
 //! - [`aws`]: what functions call: DynamoDB (embedded) and `@connections`, each caller by its credentials.
 //! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep.
+//! - [`place`]: the region and the account that a run pretends. [`clock`]: the time of day.
 
 pub mod aws;
+pub mod clock;
 pub mod gateway;
 pub mod lambda;
 pub mod logs;
 pub mod meter;
+pub mod place;
 pub mod runner;
 pub mod template;

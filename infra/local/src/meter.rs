@@ -2,11 +2,20 @@
 //!
 //! Rules of the counts, as AWS documents its pricing:
 //! - Lambda: an invocation each, and its duration rounded up to one millisecond, times the memory.
-//! - DynamoDB: the consumed capacity that the database reports for each call.
+//! - DynamoDB on demand: the capacity units that the database reports as consumed by each call.
 //! - API Gateway WebSocket: messages in steps of 32 KB, both directions, and the minutes of connections.
 //! - API Gateway HTTP: requests in steps of 512 KB.
+//!
+//! Who counts calls a `record_` method; who reports takes a [`MeterSnapshot`] before and one after, and
+//! subtracts them.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// A WebSocket message is billed in steps of this many bytes (API Gateway pricing).
 pub const MESSAGE_STEP_BYTES: usize = 32 * 1024;
@@ -24,31 +33,423 @@ pub enum Direction {
 }
 
 /// The counters. One for a runner, shared by reference.
-#[derive(Debug, Default)]
-pub struct Meter {}
+#[derive(Debug)]
+pub struct Meter {
+    functions: Mutex<BTreeMap<String, FunctionUse>>,
+    tables: Mutex<TableUses>,
+    frames_in: AtomicU64,
+    frames_out: AtomicU64,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    http_requests: AtomicU64,
+    connections: Mutex<ConnectionTime>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            functions: Mutex::default(),
+            tables: Mutex::default(),
+            frames_in: AtomicU64::new(0),
+            frames_out: AtomicU64::new(0),
+            messages_in: AtomicU64::new(0),
+            messages_out: AtomicU64::new(0),
+            http_requests: AtomicU64::new(0),
+            connections: Mutex::new(ConnectionTime {
+                opened: 0,
+                open: 0,
+                total: Duration::ZERO,
+                counted_until: Instant::now(),
+            }),
+        }
+    }
+}
 
 impl Meter {
-    /// A function ran for `duration` (to its answer, failure or timeout) with `memory_mb` MB.
-    pub fn record_invocation(&self, _function: &str, _duration: Duration, _memory_mb: u32) {}
+    /// A function ran for `duration` (to its answer, failure or timeout) with `memory_mb` MB. A cold start
+    /// is billed too: its time is part of the duration.
+    pub fn record_invocation(&self, function: &str, duration: Duration, memory_mb: u32) {
+        self.update(function, |counts| {
+            counts.invocations += 1;
+            counts.billed_ms += whole_milliseconds(duration);
+            counts.memory_mb = memory_mb;
+        });
+    }
+
+    /// An invocation had to start an instance first.
+    pub fn record_cold_start(&self, function: &str) {
+        self.update(function, |counts| counts.cold_starts += 1);
+    }
 
     /// A function failed: it returned an error, panicked, crashed or timed out.
-    pub fn record_error(&self, _function: &str) {}
+    pub fn record_error(&self, function: &str) {
+        self.update(function, |counts| counts.errors += 1);
+    }
 
     /// An invocation was refused because too many ran already. Throttles are not billed.
-    pub fn record_throttle(&self, _function: &str) {}
+    pub fn record_throttle(&self, function: &str) {
+        self.update(function, |counts| counts.throttles += 1);
+    }
 
     /// A call of `caller` to a table consumed capacity, in read and write units.
-    pub fn record_capacity(&self, _caller: &str, _table: &str, _operation: &str, _read: f64, _write: f64) {}
+    pub fn record_capacity(&self, caller: &str, table: &str, operation: &str, read: f64, write: f64) {
+        let mut tables = lock(&self.tables);
+        let by_table = existing_or_new(&mut tables, caller);
+        let by_operation = existing_or_new(by_table, table);
+        let counts = existing_or_new(by_operation, operation);
+        counts.calls += 1;
+        counts.read_units += read;
+        counts.write_units += write;
+    }
 
     /// A WebSocket message of `bytes` payload bytes passed.
-    pub fn record_message(&self, _direction: Direction, _bytes: usize) {}
+    pub fn record_message(&self, direction: Direction, bytes: usize) {
+        let (frames, messages) = match direction {
+            Direction::In => (&self.frames_in, &self.messages_in),
+            Direction::Out => (&self.frames_out, &self.messages_out),
+        };
+        frames.fetch_add(1, Ordering::Relaxed);
+        messages.fetch_add(steps(bytes, MESSAGE_STEP_BYTES), Ordering::Relaxed);
+    }
 
     /// A WebSocket connection was accepted; its minutes run from here.
-    pub fn record_connect(&self) {}
+    pub fn record_connect(&self) {
+        let mut connections = lock(&self.connections);
+        connections.count_until(Instant::now());
+        connections.opened += 1;
+        connections.open += 1;
+    }
 
     /// A WebSocket connection that was accepted is gone; its minutes end here.
-    pub fn record_disconnect(&self) {}
+    pub fn record_disconnect(&self) {
+        let mut connections = lock(&self.connections);
+        connections.count_until(Instant::now());
+        connections.open = connections.open.saturating_sub(1);
+    }
 
     /// An HTTP API request with a body of `bytes` was answered.
-    pub fn record_http_request(&self, _bytes: usize) {}
+    pub fn record_http_request(&self, bytes: usize) {
+        self.http_requests
+            .fetch_add(steps(bytes, HTTP_STEP_BYTES), Ordering::Relaxed);
+    }
+
+    /// Everything counted so far.
+    pub fn snapshot(&self) -> MeterSnapshot {
+        let (connections, connection_time) = {
+            let mut connections = lock(&self.connections);
+            connections.count_until(Instant::now());
+            (connections.opened, connections.total)
+        };
+        MeterSnapshot {
+            functions: lock(&self.functions).clone(),
+            tables: lock(&self.tables).clone(),
+            gateway: GatewayUse {
+                frames_in: self.frames_in.load(Ordering::Relaxed),
+                frames_out: self.frames_out.load(Ordering::Relaxed),
+                messages_in: self.messages_in.load(Ordering::Relaxed),
+                messages_out: self.messages_out.load(Ordering::Relaxed),
+                connections,
+                connection_ms: u64::try_from(connection_time.as_millis()).unwrap_or(u64::MAX),
+                http_requests: self.http_requests.load(Ordering::Relaxed),
+            },
+        }
+    }
+
+    fn update(&self, function: &str, change: impl FnOnce(&mut FunctionUse)) {
+        change(existing_or_new(&mut lock(&self.functions), function));
+    }
+}
+
+/// What calls to tables consumed: by caller (a function's name), table and operation.
+pub type TableUses = BTreeMap<String, BTreeMap<String, BTreeMap<String, TableUse>>>;
+
+/// What was counted up to a moment, or between two of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MeterSnapshot {
+    /// By function.
+    pub functions: BTreeMap<String, FunctionUse>,
+    /// By caller, table and operation.
+    pub tables: TableUses,
+    /// Of both APIs.
+    pub gateway: GatewayUse,
+}
+
+/// What a function was used for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionUse {
+    /// Invocations, whatever came of them. Throttled ones are not among them.
+    pub invocations: u64,
+    /// Milliseconds, each invocation rounded up.
+    pub billed_ms: u64,
+    /// MB of memory; times the milliseconds it makes the GB-seconds of the bill.
+    pub memory_mb: u32,
+    /// Invocations that had to start an instance first.
+    pub cold_starts: u64,
+    /// Invocations that failed or timed out.
+    pub errors: u64,
+    /// Invocations refused.
+    pub throttles: u64,
+}
+
+/// What one operation of one caller consumed of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableUse {
+    /// Calls that named the table.
+    pub calls: u64,
+    /// Read units: 4 KB each, half of one when eventually consistent.
+    pub read_units: f64,
+    /// Write units: 1 KB each, a failed condition included.
+    pub write_units: f64,
+}
+
+/// What the two APIs were used for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayUse {
+    /// WebSocket messages from clients, as they came.
+    pub frames_in: u64,
+    /// WebSocket messages to clients, as they went.
+    pub frames_out: u64,
+    /// Messages from clients, as they are billed: in steps of [`MESSAGE_STEP_BYTES`].
+    pub messages_in: u64,
+    /// Messages to clients, as they are billed.
+    pub messages_out: u64,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Milliseconds that connections were open, summed over them, those still open included.
+    pub connection_ms: u64,
+    /// HTTP requests, as they are billed: in steps of [`HTTP_STEP_BYTES`].
+    pub http_requests: u64,
+}
+
+impl GatewayUse {
+    /// Connection minutes, as they are billed.
+    pub fn connection_minutes(&self) -> f64 {
+        Duration::from_millis(self.connection_ms).as_secs_f64() / 60.0
+    }
+}
+
+impl MeterSnapshot {
+    /// What was counted after `earlier` was taken. What did not change in between is left out.
+    pub fn since(&self, earlier: &MeterSnapshot) -> MeterSnapshot {
+        let none = FunctionUse::default();
+        let functions = self
+            .functions
+            .iter()
+            .map(|(name, now)| (name, now.since(earlier.functions.get(name).unwrap_or(&none))))
+            .filter(|(_, change)| {
+                FunctionUse {
+                    memory_mb: 0,
+                    ..*change
+                } != FunctionUse::default()
+            })
+            .map(|(name, change)| (name.clone(), change))
+            .collect();
+        let mut tables = TableUses::new();
+        for (caller, table, operation, now) in calls(&self.tables) {
+            let before = earlier
+                .tables
+                .get(caller)
+                .and_then(|t| t.get(table))
+                .and_then(|o| o.get(operation));
+            let change = now.since(before.unwrap_or(&TableUse::default()));
+            if change.calls > 0 {
+                existing_or_new(existing_or_new(&mut tables, caller), table)
+                    .insert(operation.to_owned(), change);
+            }
+        }
+        MeterSnapshot {
+            functions,
+            tables,
+            gateway: self.gateway.since(&earlier.gateway),
+        }
+    }
+
+    /// Read and write units of all callers, tables and operations together.
+    pub fn total_units(&self) -> TableUse {
+        let mut total = TableUse::default();
+        for (_, _, _, used) in calls(&self.tables) {
+            total.calls += used.calls;
+            total.read_units += used.read_units;
+            total.write_units += used.write_units;
+        }
+        total
+    }
+}
+
+impl FunctionUse {
+    fn since(&self, earlier: &FunctionUse) -> FunctionUse {
+        FunctionUse {
+            invocations: self.invocations.saturating_sub(earlier.invocations),
+            billed_ms: self.billed_ms.saturating_sub(earlier.billed_ms),
+            memory_mb: self.memory_mb,
+            cold_starts: self.cold_starts.saturating_sub(earlier.cold_starts),
+            errors: self.errors.saturating_sub(earlier.errors),
+            throttles: self.throttles.saturating_sub(earlier.throttles),
+        }
+    }
+}
+
+impl TableUse {
+    fn since(&self, earlier: &TableUse) -> TableUse {
+        TableUse {
+            calls: self.calls.saturating_sub(earlier.calls),
+            read_units: self.read_units - earlier.read_units,
+            write_units: self.write_units - earlier.write_units,
+        }
+    }
+}
+
+impl GatewayUse {
+    fn since(&self, earlier: &GatewayUse) -> GatewayUse {
+        GatewayUse {
+            frames_in: self.frames_in.saturating_sub(earlier.frames_in),
+            frames_out: self.frames_out.saturating_sub(earlier.frames_out),
+            messages_in: self.messages_in.saturating_sub(earlier.messages_in),
+            messages_out: self.messages_out.saturating_sub(earlier.messages_out),
+            connections: self.connections.saturating_sub(earlier.connections),
+            connection_ms: self.connection_ms.saturating_sub(earlier.connection_ms),
+            http_requests: self.http_requests.saturating_sub(earlier.http_requests),
+        }
+    }
+}
+
+/// Time of all connections together, without a record of each: between two changes, as many seconds pass
+/// for each second as there are connections open.
+#[derive(Debug)]
+struct ConnectionTime {
+    opened: u64,
+    open: u32,
+    total: Duration,
+    counted_until: Instant,
+}
+
+impl ConnectionTime {
+    fn count_until(&mut self, now: Instant) {
+        self.total += now.duration_since(self.counted_until) * self.open;
+        self.counted_until = now;
+    }
+}
+
+fn calls(tables: &TableUses) -> impl Iterator<Item = (&str, &str, &str, &TableUse)> {
+    tables.iter().flat_map(|(caller, by_table)| {
+        by_table.iter().flat_map(move |(table, by_operation)| {
+            by_operation
+                .iter()
+                .map(move |(operation, used)| (caller.as_str(), table.as_str(), operation.as_str(), used))
+        })
+    })
+}
+
+fn existing_or_new<'a, T: Default>(map: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    map.entry(name.to_owned()).or_default()
+}
+
+fn steps(bytes: usize, step: usize) -> u64 {
+    // An empty message is a message.
+    bytes.div_ceil(step).max(1) as u64
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Counters have no state in between that a panic could leave behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_billed_in_steps_of_32_kb() {
+        let meter = Meter::default();
+        for bytes in [0, 1, 32 * 1024] {
+            meter.record_message(Direction::In, bytes);
+        }
+        meter.record_message(Direction::Out, 33 * 1024);
+        meter.record_message(Direction::Out, 128 * 1024);
+        let gateway = meter.snapshot().gateway;
+        assert_eq!((gateway.frames_in, gateway.messages_in), (3, 3));
+        assert_eq!((gateway.frames_out, gateway.messages_out), (2, 2 + 4));
+    }
+
+    #[test]
+    fn an_http_request_is_billed_in_steps_of_512_kb() {
+        let meter = Meter::default();
+        meter.record_http_request(0);
+        meter.record_http_request(512 * 1024 + 1);
+        assert_eq!(meter.snapshot().gateway.http_requests, 3);
+    }
+
+    #[test]
+    fn a_duration_is_billed_by_the_begun_millisecond() {
+        let meter = Meter::default();
+        for micros in [1, 1000, 1001] {
+            meter.record_invocation("send", Duration::from_micros(micros), 256);
+        }
+        let send = meter.snapshot().functions["send"];
+        assert_eq!(
+            (send.invocations, send.billed_ms, send.memory_mb),
+            (3, 1 + 1 + 2, 256)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_billed_for_the_time_they_are_open_and_while_they_are() {
+        let meter = Meter::default();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        meter.record_connect();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        meter.record_connect();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(meter.snapshot().gateway.connection_minutes(), 2.0);
+        meter.record_disconnect();
+        meter.record_disconnect();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let gateway = meter.snapshot().gateway;
+        assert_eq!((gateway.connections, gateway.connection_minutes()), (2, 2.0));
+    }
+
+    #[test]
+    fn a_difference_holds_what_came_in_between_and_nothing_else() {
+        let meter = Meter::default();
+        meter.record_invocation("ack", Duration::from_millis(5), 256);
+        meter.record_invocation("send", Duration::from_millis(5), 256);
+        meter.record_capacity("send", "Mailbox", "PutItem", 0.0, 1.0);
+        meter.record_capacity("send", "Devices", "Query", 1.0, 0.0);
+        let earlier = meter.snapshot();
+        meter.record_invocation("send", Duration::from_millis(7), 256);
+        meter.record_error("send");
+        meter.record_capacity("send", "Mailbox", "PutItem", 0.0, 3.0);
+        let change = meter.snapshot().since(&earlier);
+        let send = FunctionUse {
+            invocations: 1,
+            billed_ms: 7,
+            memory_mb: 256,
+            errors: 1,
+            ..Default::default()
+        };
+        assert_eq!(change.functions, BTreeMap::from([("send".to_owned(), send)]));
+        assert_eq!(
+            change.total_units(),
+            TableUse {
+                calls: 1,
+                read_units: 0.0,
+                write_units: 3.0
+            }
+        );
+        assert_eq!(change.tables["send"].keys().collect::<Vec<_>>(), ["Mailbox"]);
+    }
+
+    #[test]
+    fn a_snapshot_survives_json() {
+        let meter = Meter::default();
+        meter.record_capacity("send", "Mailbox", "PutItem", 0.5, 1.0);
+        meter.record_throttle("send");
+        let snapshot = meter.snapshot();
+        let json = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<MeterSnapshot>(&json).unwrap(), snapshot);
+    }
 }

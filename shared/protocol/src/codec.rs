@@ -44,3 +44,20 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_big_endian_and_every_byte_is_accounted_for() {
+        let mut reader = Reader::new(&[1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 4, 5, 6]);
+        assert_eq!((reader.u8(), reader.u32(), reader.u64()), (Ok(1), Ok(2), Ok(3)));
+        assert_eq!(reader.array(), Ok(&[4, 5]));
+        assert_eq!(reader.u32(), Err(LengthError));
+        assert_eq!(reader.u8(), Ok(6));
+        assert_eq!(reader.finish(), Ok(()));
+        assert_eq!(Reader::new(&[0]).finish(), Err(LengthError));
+        assert_eq!(Reader::new(&[7, 8]).rest(), [7, 8]);
+    }
+}

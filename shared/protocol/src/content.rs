@@ -170,3 +170,126 @@ impl fmt::Debug for Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn content(text: &str) -> Content {
+        Content {
+            sequence: 0x0102_0304_0506_0708,
+            sent_at_millis: 0x1112_1314_1516_1718,
+            conversation: [0x20; 16],
+            body: Body::Text(text.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        let encoded = content("héllo").encode().unwrap();
+        let head = [
+            [1, 1].as_slice(),
+            &[1, 2, 3, 4, 5, 6, 7, 8],
+            &[0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18],
+            &[0x20; 16],
+            "héllo".as_bytes(),
+            &[0x80],
+        ];
+        assert_eq!(encoded[..41], head.concat());
+        assert_eq!(encoded[41..], [0; 704 - 41]);
+        assert_eq!(Content::decode(&encoded), Ok(content("héllo")));
+    }
+
+    #[test]
+    fn a_text_has_at_most_what_the_largest_bucket_holds() {
+        let longest = content(&"x".repeat(MAX_BODY_BYTES));
+        let encoded = longest.encode().unwrap();
+        assert_eq!(encoded.len(), padding::LAST_BUCKET_BYTES);
+        assert_eq!(Content::decode(&encoded), Ok(longest));
+        assert_eq!(
+            content(&"x".repeat(MAX_BODY_BYTES + 1)).encode(),
+            Err(EncodeError::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_kind_not_known_yet_still_counts() {
+        let mut encoded = content("hello").encode().unwrap();
+        encoded[1] = 200;
+        let error = Content::decode(&encoded).unwrap_err();
+        assert_eq!(
+            error,
+            DecodeError::Kind {
+                kind: 200,
+                sequence: 0x0102_0304_0506_0708
+            }
+        );
+        assert_eq!(error.sequence(), Some(0x0102_0304_0506_0708));
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_still_counts() {
+        let mut encoded = content("hello").encode().unwrap();
+        encoded[HEAD_BYTES] = 0xff;
+        let error = Content::decode(&encoded).unwrap_err();
+        assert_eq!(
+            error,
+            DecodeError::Text {
+                sequence: 0x0102_0304_0506_0708
+            }
+        );
+        assert_eq!(error.sequence(), Some(0x0102_0304_0506_0708));
+    }
+
+    #[test]
+    fn what_is_not_content_is_refused() {
+        let pad = |bytes: &[u8]| padding::pad(bytes.to_vec()).unwrap();
+        assert_eq!(Content::decode(&[]), Err(DecodeError::Padding));
+        assert_eq!(Content::decode(&[1; 704]), Err(DecodeError::Padding));
+        assert_eq!(Content::decode(&pad(&[])), Err(DecodeError::Length));
+        assert_eq!(Content::decode(&pad(&[2, 1])), Err(DecodeError::Version(2)));
+        assert_eq!(
+            Content::decode(&pad(&[1; HEAD_BYTES - 1])),
+            Err(DecodeError::Length)
+        );
+        assert_eq!(
+            Content::decode(&pad(&[1; HEAD_BYTES])).map(|content| content.body),
+            Ok(Body::Text(String::new()))
+        );
+        assert_eq!(DecodeError::Length.sequence(), None);
+    }
+
+    #[test]
+    fn x86_content_does_not_print() {
+        let printed = format!("{:?}", content("the secret"));
+        assert_eq!(
+            printed,
+            "Content { sequence: 72623859790382856, body: Text(10 bytes), .. }"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn content_survives_its_encoding(
+            sequence: u64, sent_at_millis: u64, conversation: [u8; 16], text in "\\PC{0,3000}"
+        ) {
+            let content = Content { sequence, sent_at_millis, conversation, body: Body::Text(text) };
+            let encoded = content.encode().unwrap();
+            prop_assert!(encoded.len() % padding::BUCKET_STEP_BYTES == padding::FIRST_BUCKET_BYTES);
+            prop_assert_eq!(Content::decode(&encoded), Ok(content));
+        }
+
+        #[test]
+        fn no_bytes_make_decoding_fail_otherwise_than_by_its_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..64)
+        ) {
+            let _ = Content::decode(&bytes);
+            let padded = padding::pad(bytes).unwrap();
+            if let Ok(content) = Content::decode(&padded) {
+                prop_assert_eq!(content.encode().unwrap(), padded);
+            }
+        }
+    }
+}

@@ -104,3 +104,181 @@ fn check_id(id: u32) -> Result<u32, KeyError> {
 fn private_key(bytes: &[u8]) -> Result<&[u8; PRIVATE_KEY_BYTES], KeyError> {
     bytes.try_into().map_err(|_| KeyError::Private)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Device, ONE, ZERO_POINT, negated, rng};
+
+    #[test]
+    fn x01_x04_every_public_key_is_checked_when_it_is_read() {
+        let device = Device::new(1);
+        let good = device.keys.identity().public().to_bytes();
+        let off_curve = [[2].as_slice(), &[0; 31], &[1]].concat();
+        let not_reduced = [[3].as_slice(), &[0xff; 32]].concat();
+        let uncompressed = [[4].as_slice(), &[1; 64]].concat();
+        let rows: [(&[u8], Result<(), KeyError>); 6] = [
+            (&good, Ok(())),
+            (&off_curve, Err(KeyError::Curve)),
+            (&not_reduced, Err(KeyError::Curve)),
+            (&uncompressed, Err(KeyError::Encoding)),
+            (&good[..32], Err(KeyError::Encoding)),
+            (&[0], Err(KeyError::Encoding)),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(VerifyingKey::from_bytes(bytes).map(|_| ()), expected);
+            assert_eq!(IdentityKey::from_bytes(bytes).map(|_| ()), expected);
+            assert_eq!(SignedPrekey::from_bytes(1, bytes).map(|_| ()), expected);
+            assert_eq!(OneTimePrekey::from_bytes(1, bytes).map(|_| ()), expected);
+        }
+    }
+
+    #[test]
+    fn x07_another_identity_key_under_the_same_signing_key_is_refused() {
+        let (alice, mallory) = (Device::new(1), Device::new(2));
+        let verify = |signing: [u8; 33], identity: [u8; 33], signature| {
+            TheirDevice::verify(&signing, &identity, signature)
+        };
+        let signing = alice.keys.signing().public().to_bytes();
+        let identity = alice.keys.identity().public().to_bytes();
+        let signature = alice.keys.identity_signature();
+        assert_eq!(verify(signing, identity, &signature), Ok(alice.keys.public()));
+
+        let theirs = mallory.keys.identity().public().to_bytes();
+        let bad = Err(DeviceError::Signature);
+        assert_eq!(verify(signing, theirs, &signature), bad);
+        assert_eq!(verify(signing, negated(identity), &signature), bad);
+        assert_eq!(verify(negated(signing), identity, &signature), bad);
+        assert_eq!(verify(signing, identity, &mallory.keys.identity_signature()), bad);
+    }
+
+    #[test]
+    fn x07_x16_a_signature_for_one_purpose_serves_no_other() {
+        let alice = Device::new(1);
+        let identity = alice.keys.identity().public().to_bytes();
+        // The identity key, offered as a signed prekey, and a signed prekey, offered as the identity key.
+        let prekey = SignedPrekey::from_bytes(7, &identity).unwrap();
+        let verifier = alice.keys.signing().public();
+        assert!(
+            verifier
+                .verify(&prekey.signed_bytes(), &alice.keys.identity_signature())
+                .is_err()
+        );
+        let signature = alice.signed.sign(alice.keys.signing());
+        let swapped = TheirDevice::verify(
+            &verifier.to_bytes(),
+            &alice.signed.public().to_bytes(),
+            &signature,
+        );
+        assert_eq!(swapped, Err(DeviceError::Signature));
+    }
+
+    #[test]
+    fn x07_one_key_for_signing_and_for_agreement_is_refused() {
+        let signing = SigningKeyPair::generate(&mut rng(1));
+        let identity = IdentityKeyPair::from_bytes(signing.to_bytes().as_ref()).unwrap();
+        let keys = DeviceKeys::new(signing, identity);
+        let (signing, identity) = (
+            keys.signing().public().to_bytes(),
+            keys.identity().public().to_bytes(),
+        );
+        assert_eq!(
+            TheirDevice::verify(&signing, &identity, &keys.identity_signature()),
+            Err(DeviceError::SameKey)
+        );
+    }
+
+    #[test]
+    fn x14_the_id_of_a_prekey_has_31_bits_and_is_not_zero() {
+        let key = Device::new(1).signed.public().to_bytes();
+        for (id, valid) in [
+            (0, false),
+            (1, true),
+            (MAX_PREKEY_ID, true),
+            (1 << 31, false),
+            (u32::MAX, false),
+        ] {
+            let expected = if valid { Ok(id) } else { Err(KeyError::Id) };
+            let rng = &mut rng(1);
+            assert_eq!(
+                SignedPrekeyPair::generate(id, rng).map(|pair| pair.id()),
+                expected
+            );
+            assert_eq!(
+                OneTimePrekeyPair::generate(id, rng).map(|pair| pair.id()),
+                expected
+            );
+            assert_eq!(
+                SignedPrekeyPair::from_bytes(id, &ONE).map(|pair| pair.id()),
+                expected
+            );
+            assert_eq!(
+                OneTimePrekeyPair::from_bytes(id, &ONE).map(|pair| pair.id()),
+                expected
+            );
+            assert_eq!(
+                SignedPrekey::from_bytes(id, &key).map(|prekey| prekey.id()),
+                expected
+            );
+            assert_eq!(
+                OneTimePrekey::from_bytes(id, &key).map(|prekey| prekey.id()),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn pairs_survive_their_stored_form_and_nothing_else_is_read() {
+        let device = Device::new(1);
+        let (signing, identity) = (device.keys.signing(), device.keys.identity());
+        let stored = SigningKeyPair::from_bytes(signing.to_bytes().as_ref()).unwrap();
+        assert_eq!(stored.public(), signing.public());
+        let stored = IdentityKeyPair::from_bytes(identity.to_bytes().as_ref()).unwrap();
+        assert_eq!(stored.public(), identity.public());
+        let stored = SignedPrekeyPair::from_bytes(7, device.signed.to_bytes().as_ref()).unwrap();
+        assert_eq!(stored.public(), device.signed.public());
+        let stored = OneTimePrekeyPair::from_bytes(9, device.one_time.to_bytes().as_ref()).unwrap();
+        assert_eq!(stored.public(), device.one_time.public());
+        for bytes in [[0; 32].as_slice(), &[0xff; 32], &[1; 31], &[1; 33], &[]] {
+            assert_eq!(SigningKeyPair::from_bytes(bytes).err(), Some(KeyError::Private));
+            assert_eq!(IdentityKeyPair::from_bytes(bytes).err(), Some(KeyError::Private));
+            assert_eq!(
+                SignedPrekeyPair::from_bytes(1, bytes).err(),
+                Some(KeyError::Private)
+            );
+            assert_eq!(
+                OneTimePrekeyPair::from_bytes(1, bytes).err(),
+                Some(KeyError::Private)
+            );
+        }
+    }
+
+    #[test]
+    fn a_verified_device_survives_its_stored_form() {
+        let device = Device::new(1).keys.public();
+        let mut bytes = device.to_bytes();
+        assert_eq!(TheirDevice::from_bytes(&bytes), Ok(device));
+        bytes[33] = 4;
+        assert_eq!(
+            TheirDevice::from_bytes(&bytes),
+            Err(DeviceError::IdentityKey(KeyError::Encoding))
+        );
+    }
+
+    #[test]
+    fn x86_no_pair_prints_its_private_half() {
+        let device = Device::new(1);
+        assert_eq!(format!("{:?}", device.keys.signing()), "SigningKeyPair { .. }");
+        assert_eq!(format!("{:?}", device.keys.identity()), "IdentityKeyPair { .. }");
+        assert_eq!(format!("{:?}", device.signed), "SignedPrekeyPair { id: 7, .. }");
+        assert_eq!(
+            format!("{:?}", device.one_time),
+            "OneTimePrekeyPair { id: 9, .. }"
+        );
+        assert_eq!(format!("{:?}", device.keys), "DeviceKeys { .. }");
+        assert_eq!(
+            format!("{:?}", OneTimePrekey::from_bytes(9, &ZERO_POINT).unwrap()),
+            format!("OneTimePrekey(9, 02{})", "00".repeat(32))
+        );
+    }
+}

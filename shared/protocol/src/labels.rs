@@ -34,15 +34,42 @@ pub(crate) const IDENTITY_SIGNATURE: &[u8] = b"Waxwing v1 identity key";
 pub(crate) const SIGNED_PREKEY_SIGNATURE: &[u8] = b"Waxwing v1 signed prekey";
 
 #[cfg(test)]
-pub(crate) const ALL: &[&[u8]] = &[
-    TRANSCRIPT,
-    HANDSHAKE,
-    SESSION_ROOT,
-    RATCHET_ROOT,
-    RATCHET_CHAIN,
-    CHAIN_NEXT,
-    CHAIN_MESSAGE,
-    MESSAGE,
-    IDENTITY_SIGNATURE,
-    SIGNED_PREKEY_SIGNATURE,
-];
+mod tests {
+    use super::*;
+
+    const ALL: &[&[u8]] = &[
+        TRANSCRIPT,
+        HANDSHAKE,
+        SESSION_ROOT,
+        RATCHET_ROOT,
+        RATCHET_CHAIN,
+        CHAIN_NEXT,
+        CHAIN_MESSAGE,
+        MESSAGE,
+        IDENTITY_SIGNATURE,
+        SIGNED_PREKEY_SIGNATURE,
+    ];
+
+    #[test]
+    fn x07_no_label_is_the_beginning_of_another() {
+        for (i, label) in ALL.iter().enumerate() {
+            for (j, other) in ALL.iter().enumerate() {
+                assert!(i == j || !other.starts_with(label), "{i} begins {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn x07_every_label_of_the_crate_is_in_the_list() {
+        let declared = include_str!("labels.rs").matches(": &[u8] = b\"").count();
+        assert_eq!(declared, ALL.len());
+    }
+
+    #[test]
+    fn x07_a_label_of_a_signature_begins_no_token() {
+        // Tokens are signed with the same key; their signed text begins with base64url of `{"`.
+        for label in [IDENTITY_SIGNATURE, SIGNED_PREKEY_SIGNATURE] {
+            assert!(label.starts_with(b"Waxwing v1 ") && !label.starts_with(b"eyJ"));
+        }
+    }
+}

@@ -69,6 +69,10 @@ pub mod message;
 pub mod padding;
 mod primitives;
 pub mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod vectors;
 
 pub use content::{Body, Content};
 pub use message::{Message, PrekeyMessage, RatchetMessage};

@@ -14,6 +14,8 @@
 //! Parsing checks the layout and the encoding of points, not the curve: whoever computes with a key checks it
 //! first, and most messages bring no key that is new.
 
+use std::fmt;
+
 use crate::{
     codec::{LengthError, Reader},
     keys::{DeviceError, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, TheirDevice},
@@ -99,7 +101,7 @@ impl Message {
 }
 
 /// A message of a session both sides have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RatchetMessage {
     pub(crate) header: Header,
     /// Ciphertext and tag.
@@ -120,8 +122,14 @@ impl RatchetMessage {
     }
 }
 
+impl fmt::Debug for RatchetMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RatchetMessage({} bytes sealed)", self.sealed.len())
+    }
+}
+
 /// A message that brings along all its recipient needs to make the session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PrekeyMessage {
     pub(crate) opening: Opening,
     pub(crate) message: RatchetMessage,
@@ -169,8 +177,18 @@ impl PrekeyMessage {
     }
 }
 
+impl fmt::Debug for PrekeyMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrekeyMessage")
+            .field("signed_prekey_id", &self.opening.signed_prekey_id)
+            .field("one_time_prekey_id", &self.opening.one_time_prekey_id)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Which message key opens a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) ratchet_key: [u8; PUBLIC_KEY_BYTES],
     /// How many messages the sender's previous chain has.
@@ -201,7 +219,7 @@ impl Header {
 }
 
 /// How to make the session a message belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) signed_prekey_id: u32,
     pub(crate) one_time_prekey_id: Option<u32>,
@@ -260,5 +278,190 @@ fn read_point(reader: &mut Reader<'_>) -> Result<[u8; PUBLIC_KEY_BYTES], ParseEr
         Ok(*bytes)
     } else {
         Err(ParseError::Encoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{Device, fresh, hex, sessions};
+
+    fn prekey_message(plaintext: &[u8]) -> Vec<u8> {
+        let (alice, bob) = Device::alice_and_bob();
+        alice.initiate(&bob).encrypt(&mut fresh(), plaintext).unwrap()
+    }
+
+    fn ratchet_message(plaintext: &[u8]) -> Vec<u8> {
+        sessions().0.encrypt(&mut fresh(), plaintext).unwrap()
+    }
+
+    /// Writes a parsed message again.
+    fn write(message: &Message) -> Vec<u8> {
+        let (opening, message) = match message {
+            Message::Prekey(PrekeyMessage { opening, message }) => (Some(opening), message),
+            Message::Ratchet(message) => (None, message),
+        };
+        let mut bytes = Vec::new();
+        write_head(opening, &message.header, &mut bytes);
+        [bytes, message.sealed.clone()].concat()
+    }
+
+    #[test]
+    fn the_overheads_are_71_and_242_bytes_and_1_kb_fits_the_bar() {
+        assert_eq!((RATCHET_OVERHEAD_BYTES, PREKEY_OVERHEAD_BYTES), (71, 242));
+        assert_eq!(ratchet_message(&[7; 1024]).len(), 1095);
+        assert_eq!(prekey_message(&[7; 1024]).len(), 1266);
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_a_mailbox_takes_and_no_longer() {
+        let (alice, bob) = Device::alice_and_bob();
+        let mut session = alice.initiate(&bob);
+        let longest = vec![7; MAX_MESSAGE_BYTES - PREKEY_OVERHEAD_BYTES];
+        let before = session.to_bytes();
+        let error = session.encrypt(&mut fresh(), &[longest.as_slice(), &[7]].concat());
+        assert_eq!(error, Err(crate::session::EncryptError::TooLong));
+        assert_eq!(session.to_bytes(), before);
+        let message = session.encrypt(&mut fresh(), &longest).unwrap();
+        assert_eq!(message.len(), MAX_MESSAGE_BYTES);
+        assert_eq!(bob.respond(&alice, &message).unwrap().1, longest);
+        assert_eq!(
+            Message::parse(&[message.as_slice(), &[0]].concat()),
+            Err(ParseError::Length)
+        );
+    }
+
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        let (alice, _) = Device::alice_and_bob();
+        let bytes = prekey_message(b"hello");
+        assert_eq!(bytes[..10], [1, 1, 0, 0, 0, 7, 0, 0, 0, 9]);
+        assert_eq!(bytes[10..43], alice.keys.signing().public().to_bytes());
+        assert_eq!(bytes[43..76], alice.keys.identity().public().to_bytes());
+        assert_eq!(bytes[76..140], alice.keys.identity_signature());
+        assert_eq!(
+            hex(&bytes[206..214]),
+            "0000000000000000",
+            "previous length, counter"
+        );
+        let Ok(Message::Prekey(message)) = Message::parse(&bytes) else {
+            panic!("not a prekey message")
+        };
+        assert_eq!(message.base_key()[..], bytes[140..173]);
+        assert_eq!(message.message.header.ratchet_key[..], bytes[173..206]);
+        assert_eq!(message.message.header.nonce[..], bytes[214..226]);
+        assert_eq!(message.message.sealed, bytes[226..]);
+        assert_eq!(
+            (message.signed_prekey_id(), message.one_time_prekey_id()),
+            (7, Some(9))
+        );
+        assert_eq!(message.signing_key(), &alice.keys.signing().public().to_bytes());
+        assert_eq!(message.identity_key(), &alice.keys.identity().public().to_bytes());
+        assert_eq!(message.sender(), Ok(alice.keys.public()));
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_before_its_tag_is_refused() {
+        for (bytes, shortest) in [(prekey_message(b""), 242), (ratchet_message(b""), 71)] {
+            assert_eq!(bytes.len(), shortest);
+            for length in 0..shortest {
+                assert_eq!(
+                    Message::parse(&bytes[..length]),
+                    Err(ParseError::Length),
+                    "{length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn x15_another_version_or_type_is_refused_never_guessed() {
+        let mut bytes = ratchet_message(b"hello");
+        for version in [0, 2, 3, 0x11, 0xff] {
+            bytes[0] = version;
+            assert_eq!(Message::parse(&bytes), Err(ParseError::Version(version)));
+        }
+        bytes[0] = VERSION;
+        for kind in [0, 3, 4, 0xff] {
+            bytes[1] = kind;
+            assert_eq!(Message::parse(&bytes), Err(ParseError::Type(kind)));
+        }
+    }
+
+    #[test]
+    fn x04_a_key_in_another_encoding_is_refused() {
+        for (bytes, keys) in [
+            (prekey_message(b""), [10, 43, 140, 173].as_slice()),
+            (ratchet_message(b""), &[2]),
+        ] {
+            for &at in keys {
+                for tag in [0, 1, 4, 5, 6, 7, 0x82] {
+                    let mut bytes = bytes.clone();
+                    bytes[at] = tag;
+                    assert_eq!(Message::parse(&bytes), Err(ParseError::Encoding), "{at}: {tag}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn x14_a_prekey_id_out_of_range_is_refused() {
+        for (id, signed, one_time) in [
+            (0, false, true),
+            (MAX_PREKEY_ID, true, true),
+            (1 << 31, false, false),
+            (u32::MAX, false, false),
+        ] {
+            for (at, valid) in [(2, signed), (6, one_time)] {
+                let mut bytes = prekey_message(b"");
+                bytes[at..at + 4].copy_from_slice(&id.to_be_bytes());
+                let parsed = Message::parse(&bytes).map(|_| ());
+                assert_eq!(
+                    parsed,
+                    if valid { Ok(()) } else { Err(ParseError::PrekeyId) },
+                    "{id} at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn x86_messages_do_not_print() {
+        let Ok(message) = Message::parse(&prekey_message(b"hello")) else {
+            panic!("not a message")
+        };
+        let printed = "Prekey(PrekeyMessage { signed_prekey_id: 7, one_time_prekey_id: Some(9), \
+                       message: RatchetMessage(21 bytes sealed), .. })";
+        assert_eq!(format!("{message:?}"), printed);
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_written_the_same_again(
+            prekey: bool,
+            flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+            length in 0..400_usize,
+        ) {
+            let mut bytes = if prekey { prekey_message(b"hello") } else { ratchet_message(b"hello") };
+            for (at, byte) in flips {
+                *at.get_mut(&mut bytes) = byte;
+            }
+            bytes.truncate(length);
+            if let Ok(message) = Message::parse(&bytes) {
+                prop_assert_eq!(write(&message), bytes);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_parsing_fail_otherwise_than_by_its_error(
+            head in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let bytes = [&[VERSION, head], bytes.as_slice()].concat();
+            if let Ok(message) = Message::parse(&bytes) {
+                prop_assert_eq!(write(&message), bytes);
+            }
+        }
     }
 }

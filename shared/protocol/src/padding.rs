@@ -59,3 +59,73 @@ pub(crate) fn unpad(padded: &[u8]) -> Result<&[u8], BadPadding> {
         Err(BadPadding)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RATCHET_OVERHEAD_BYTES;
+
+    /// Attribute names, keys and expiry of a mailbox item.
+    const ITEM_BYTES: usize = 76;
+    const WRITE_UNIT_BYTES: usize = 1024;
+
+    fn buckets() -> impl Iterator<Item = usize> {
+        (FIRST_BUCKET_BYTES..=LAST_BUCKET_BYTES).step_by(BUCKET_STEP_BYTES)
+    }
+
+    #[test]
+    fn x51_a_message_has_one_of_twelve_sizes_and_each_costs_one_write_unit_more() {
+        let expected: Vec<_> = (0..12).map(|step| 704 + 1024 * step).collect();
+        assert_eq!(buckets().collect::<Vec<_>>(), expected);
+        for (units, bucket) in (1..).zip(buckets()) {
+            for overhead in [RATCHET_OVERHEAD_BYTES, PREKEY_OVERHEAD_BYTES] {
+                let item = ITEM_BYTES + overhead + bucket;
+                assert_eq!(item.div_ceil(WRITE_UNIT_BYTES), units, "{bucket} + {overhead}");
+            }
+        }
+        const { assert!(LAST_BUCKET_BYTES + PREKEY_OVERHEAD_BYTES <= MAX_MESSAGE_BYTES) };
+    }
+
+    #[test]
+    fn content_is_padded_to_the_next_bucket_and_comes_back() {
+        for (length, bucket) in [
+            (0, 704),
+            (703, 704),
+            (704, 1728),
+            (1727, 1728),
+            (1728, 2752),
+            (11967, 11968),
+        ] {
+            for byte in [0, 1, MARK] {
+                let content = vec![byte; length];
+                let padded = pad(content.clone()).unwrap();
+                assert_eq!(padded.len(), bucket);
+                assert_eq!(unpad(&padded), Ok(content.as_slice()));
+            }
+        }
+        assert_eq!(pad(vec![1; 11968]), Err(TooLong));
+    }
+
+    #[test]
+    fn only_what_padding_gives_is_taken_off() {
+        let bucket = |length: usize, content: usize| {
+            let mut bytes = vec![1; content];
+            bytes.push(MARK);
+            bytes.resize(length, 0);
+            bytes
+        };
+        assert!(unpad(&bucket(704, 10)).is_ok());
+        for length in [0, 1, 703, 705, 1024, 1727, 12992] {
+            let bytes = vec![MARK; length];
+            assert_eq!(unpad(&bytes), Err(BadPadding), "{length}");
+        }
+        // A larger bucket than the content needs, no mark, another mark, something after the mark.
+        assert_eq!(unpad(&bucket(1728, 703)), Err(BadPadding));
+        assert!(unpad(&bucket(1728, 704)).is_ok());
+        assert_eq!(unpad(&[0; 704]), Err(BadPadding));
+        assert_eq!(unpad(&[1; 704]), Err(BadPadding));
+        let mut after = bucket(704, 10);
+        after[703] = 1;
+        assert_eq!(unpad(&after), Err(BadPadding));
+    }
+}

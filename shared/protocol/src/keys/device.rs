@@ -1,5 +1,7 @@
 //! A device's long-term keys, ours and theirs.
 
+use std::fmt;
+
 use rand::CryptoRng;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::labels;
 
 /// Our long-term keys.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DeviceKeys {
     signing: SigningKeyPair,
     identity: IdentityKeyPair,
@@ -53,6 +55,12 @@ impl DeviceKeys {
             signing: self.signing.public().clone(),
             identity: self.identity.public().clone(),
         }
+    }
+}
+
+impl fmt::Debug for DeviceKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceKeys").finish_non_exhaustive()
     }
 }
 

@@ -80,6 +80,6 @@ impl IdentityKey {
 
 impl fmt::Debug for IdentityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt_as("IdentityKey", f)
+        write!(f, "IdentityKey({})", self.0)
     }
 }

@@ -101,8 +101,7 @@ macro_rules! pair {
 
         impl fmt::Debug for $theirs {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{} ", self.id)?;
-                self.point.fmt_as(stringify!($theirs), f)
+                write!(f, concat!(stringify!($theirs), "({}, {})"), self.id, self.point)
             }
         }
     };

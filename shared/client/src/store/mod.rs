@@ -1,0 +1,268 @@
+//! The device's state, in SQLite: one writer, short transactions, nothing held across an `await`.
+//!
+//! What must not come apart is written by one transaction: a message with the ratchet state that decrypted
+//! it, a ciphertext with the ratchet state that made it. Callers in [`outbox`](crate::outbox) and
+//! [`receive`](crate::receive) say what belongs together; the files here know one table each.
+//!
+//! One client at a time: the file is locked for as long as it is open, since two clients on one state would
+//! use the same message keys twice.
+//!
+//! # Layout
+//! [`schema`]: tables and migrations. [`columns`]: ids to and from columns. Then one file a table.
+
+pub(crate) mod channels;
+pub(crate) mod columns;
+
+pub(crate) mod directory;
+pub(crate) mod identity;
+pub(crate) mod messages;
+pub(crate) mod outbox;
+pub(crate) mod peers;
+pub(crate) mod prekeys;
+pub(crate) mod received;
+mod schema;
+pub(crate) mod sessions;
+pub(crate) mod timeline;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::config::{Durability, StoreLocation};
+
+/// Why the store did not do what was asked. Whatever was asked is undone as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// SQLite failed; the source says how.
+    #[error("the local store failed; check the disk's free space and permissions")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value is not what was stored there.
+    #[error("the local store is damaged ({0}); link the device anew")]
+    Damaged(&'static str),
+    /// Another client has the file open.
+    #[error("the store is in use by another client; close that one first")]
+    InUse,
+    /// A newer version of the software wrote the file.
+    #[error("the store was written by a newer version ({found}, this one knows {known}); update the app")]
+    Newer {
+        /// The version of the file.
+        found: u32,
+        /// The newest version this software knows.
+        known: u32,
+    },
+    /// The client was closed.
+    #[error("the client is closed; open it again")]
+    Closed,
+}
+
+/// The open store. Cheap to clone: all clones share it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    connection: Arc<Mutex<Option<Connection>>>,
+    durability: Durability,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the file, makes or migrates its tables and locks it. Blocks.
+    pub(crate) fn open(location: &StoreLocation, durability: Durability) -> Result<Self, StoreError> {
+        let mut connection = open_connection(location)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        // A used key is overwritten, not only unlinked.
+        connection.pragma_update(None, "secure_delete", "ON")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .map_err(in_use)?;
+        set_synchronous(&connection, durability)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        schema::migrate(&mut connection)?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(Some(connection))),
+            durability,
+        })
+    }
+
+    /// Runs `work` in one transaction: committed if it returns `Ok`, undone otherwise. Blocks for as long as
+    /// the disk takes.
+    pub(crate) fn write_now<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut guard = self.lock();
+        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+        transact(connection, work)
+    }
+
+    /// As [`write_now`](Self::write_now), off the caller's thread. A transaction that has begun ends, also
+    /// when the future is dropped.
+    pub(crate) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        off_thread(move || store.write_now(work)).await
+    }
+
+    /// As [`write`](Self::write), but the commit does not wait for the disk: after a loss of power it may be
+    /// undone. Only for what may be.
+    pub(crate) async fn write_lightly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        off_thread(move || {
+            let mut guard = store.lock();
+            let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+            set_synchronous(connection, Durability::ProcessCrash)?;
+            let done = transact(connection, work);
+            set_synchronous(connection, store.durability)?;
+            done
+        })
+        .await
+    }
+
+    /// Reads one state of the store. Blocks shortly.
+    pub(crate) fn read_now<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut guard = self.lock();
+        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+        let tx = connection.transaction()?;
+        work(&tx)
+    }
+
+    /// As [`read_now`](Self::read_now), off the caller's thread.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        off_thread(move || store.read_now(work)).await
+    }
+
+    /// Runs several transactions off the caller's thread, with one change of threads.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        off_thread(move || Ok(work(&store))).await
+    }
+
+    /// Closes the file for all clones. Blocks.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        match self.lock().take() {
+            Some(connection) => connection.close().map_err(|(_, error)| error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// A panic inside `work` undid its transaction: the state behind a poisoned lock is sound.
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Prepared statements kept: more than the code has.
+const STATEMENTS_CACHED: usize = 96;
+
+/// Opens the file. Encryption at rest belongs here: the key is set before anything else touches the file.
+fn open_connection(location: &StoreLocation) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    Ok(match location {
+        StoreLocation::Memory => Connection::open_in_memory_with_flags(flags)?,
+        StoreLocation::File(path) => Connection::open_with_flags(path, flags)?,
+    })
+}
+
+/// WAL with FULL waits for the disk at every commit, with NORMAL only at checkpoints.
+fn set_synchronous(connection: &Connection, durability: Durability) -> Result<(), StoreError> {
+    let level = match durability {
+        Durability::PowerLoss => "FULL",
+        Durability::ProcessCrash => "NORMAL",
+    };
+    Ok(connection.pragma_update(None, "synchronous", level)?)
+}
+
+fn transact<T, E: From<StoreError>>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(StoreError::from)?;
+    let done = work(&tx)?;
+    tx.commit().map_err(StoreError::from)?;
+    Ok(done)
+}
+
+async fn off_thread<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is shutting down cancels a blocking task.
+            Err(_) => Err(StoreError::Closed.into()),
+        },
+    }
+}
+
+fn in_use(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_client_on_the_same_file_is_refused_until_the_first_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::File(folder.path().join("device.db"));
+        let first = Store::open(&location, Durability::PowerLoss).unwrap();
+        assert!(matches!(
+            Store::open(&location, Durability::PowerLoss),
+            Err(StoreError::InUse)
+        ));
+        first.close().unwrap();
+        assert!(matches!(first.read_now(|_| Ok(())), Err(StoreError::Closed)));
+        Store::open(&location, Durability::PowerLoss).unwrap();
+    }
+
+    #[test]
+    fn a_transaction_that_fails_leaves_nothing_behind() {
+        let store = Store::open(&StoreLocation::Memory, Durability::PowerLoss).unwrap();
+        let failed: Result<(), StoreError> = store.write_now(|tx| {
+            tx.execute_batch("CREATE TABLE leftover (x INTEGER) STRICT")?;
+            Err(StoreError::Damaged("on purpose"))
+        });
+        assert!(failed.is_err());
+        let tables: i64 = store
+            .read_now(|tx| {
+                let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'leftover'";
+                Ok(tx.query_row(count, [], |row| row.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(tables, 0);
+    }
+}

@@ -1,0 +1,149 @@
+//! Tables `outbox` and `ciphertexts`: messages on their way to the service.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use waxwing_wire::{AccountId, Ciphertext, DeviceAddress, DeviceId, MessageId, RegistrationId};
+
+use super::{StoreError, columns, messages::MessageRow};
+
+/// The row of an entry. Rows rise in the order the app sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId(i64);
+
+/// A message that is not accepted yet.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
+    pub(crate) row: MessageRow,
+    pub(crate) message: MessageId,
+    pub(crate) recipient: AccountId,
+    pub(crate) sent_at_millis: u64,
+    pub(crate) text: String,
+}
+
+/// What an entry was encrypted to: one device, and the bytes for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) account: AccountId,
+    pub(crate) device: DeviceId,
+    pub(crate) registration: RegistrationId,
+    pub(crate) ciphertext: Ciphertext,
+}
+
+const SELECT: &str = "SELECT outbox.id, messages.id, messages.message, recipient, sent_at, body
+                      FROM outbox JOIN messages ON messages.id = outbox.message";
+
+/// Puts a message at the end of the outbox.
+pub(crate) fn append(
+    tx: &Transaction<'_>,
+    message: MessageRow,
+    recipient: AccountId,
+) -> Result<EntryId, StoreError> {
+    tx.prepare_cached("INSERT INTO outbox (message, recipient) VALUES (?1, ?2)")?
+        .execute(params![message.0, recipient.to_bytes()])?;
+    Ok(EntryId(tx.last_insert_rowid()))
+}
+
+/// How many messages are not accepted yet.
+pub(crate) fn pending(tx: &Transaction<'_>) -> Result<usize, StoreError> {
+    let count = tx
+        .prepare_cached("SELECT count(*) FROM outbox")?
+        .query_row([], |row| columns::count(row, 0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// The first `count` entries after one, oldest first.
+pub(crate) fn entries_after(
+    tx: &Transaction<'_>,
+    after: Option<EntryId>,
+    count: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let select = format!("{SELECT} WHERE outbox.id > ?1 ORDER BY outbox.id LIMIT ?2");
+    let mut select = tx.prepare_cached(&select)?;
+    let after = after.map_or(0, |EntryId(id)| id);
+    let rows = select.query_map(params![after, columns::to_integer(count as u64)], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The entries to a recipient, oldest first, as far as `last` if one is given.
+pub(crate) fn entries_to(
+    tx: &Transaction<'_>,
+    recipient: AccountId,
+    last: Option<EntryId>,
+) -> Result<Vec<Entry>, StoreError> {
+    let select = format!("{SELECT} WHERE recipient = ?1 AND outbox.id <= ?2 ORDER BY outbox.id");
+    let mut select = tx.prepare_cached(&select)?;
+    let last = last.map_or(i64::MAX, |EntryId(id)| id);
+    let rows = select.query_map(params![recipient.to_bytes(), last], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One entry, if it is still there.
+pub(crate) fn entry(tx: &Transaction<'_>, id: EntryId) -> Result<Option<Entry>, StoreError> {
+    let select = format!("{SELECT} WHERE outbox.id = ?1");
+    Ok(tx.prepare_cached(&select)?.query_row([id.0], read).optional()?)
+}
+
+/// Takes an entry out, with its ciphertexts.
+pub(crate) fn remove(tx: &Transaction<'_>, id: EntryId) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+        .execute([id.0])?;
+    Ok(())
+}
+
+/// Stores what an entry was encrypted to: in the transaction that stores the session it came from (I17).
+pub(crate) fn seal(tx: &Transaction<'_>, id: EntryId, sealed: &Sealed) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO ciphertexts VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            id.0,
+            sealed.account.to_bytes(),
+            sealed.device.get(),
+            sealed.registration.get(),
+            sealed.ciphertext.as_bytes(),
+        ])?;
+    Ok(())
+}
+
+/// All an entry was encrypted to.
+pub(crate) fn sealed(tx: &Transaction<'_>, id: EntryId) -> Result<Vec<Sealed>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT account, device, registration, ciphertext FROM ciphertexts WHERE entry = ?1
+         ORDER BY account, device",
+    )?;
+    let rows = select.query_map([id.0], |row| {
+        let bytes: Vec<u8> = row.get(3)?;
+        Ok((
+            columns::account(row, 0)?,
+            columns::device(row, 1)?,
+            columns::registration(row, 2)?,
+            bytes,
+        ))
+    })?;
+    rows.map(|row| {
+        let (account, device, registration, bytes) = row?;
+        Ok(Sealed {
+            account,
+            device,
+            registration,
+            ciphertext: Ciphertext::from_vec(bytes).map_err(|_| StoreError::Damaged("ciphertext"))?,
+        })
+    })
+    .collect()
+}
+
+/// Forgets everything encrypted to a device: that life of it is over.
+pub(crate) fn unseal(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM ciphertexts WHERE account = ?1 AND device = ?2")?
+        .execute(params![address.account.to_bytes(), address.device.get()])?;
+    Ok(())
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        id: EntryId(row.get(0)?),
+        row: MessageRow(row.get(1)?),
+        message: columns::message(row, 2)?,
+        recipient: columns::account(row, 3)?,
+        sent_at_millis: columns::count(row, 4)?,
+        text: row.get(5)?,
+    })
+}

@@ -1,0 +1,239 @@
+//! Requests to the HTTP API. Each may be repeated, so what may pass is tried again.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response, StatusCode, header};
+use serde::{Serialize, de::DeserializeOwned};
+use waxwing_wire::Problem;
+
+use super::{backoff::Backoff, tls, token::Credentials};
+use crate::{clock, config::Timings};
+
+/// Tries of one request. With the default backoff the last comes within seconds: whoever asked is waiting.
+const ATTEMPTS: u32 = 4;
+
+/// The longest `Retry-After` that is waited for here; what asks for more is the caller's to do later.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Bytes of a reply at most. The largest is a full account's list of devices, some 4 KB.
+const MAX_REPLY_BYTES: usize = 64 * 1024;
+
+/// Why a request had no good answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// No connection, or it broke.
+    #[error("the service could not be reached; check the network and try again")]
+    Unreachable(#[source] reqwest::Error),
+    /// No reply in time.
+    #[error("the service did not answer in time; try again")]
+    TimedOut,
+    /// The service refused; its own words say why.
+    #[error("{0}")]
+    Refused(Problem),
+    /// Something other than the service answered, or a version of it this client does not speak.
+    #[error("the answer (status {0}) is not one of this service; check the address, update the app")]
+    Unexpected(u16),
+}
+
+impl HttpError {
+    /// The token was refused.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.code == waxwing_wire::ErrorCode::Unauthorized)
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Refused(problem) => problem.retryable,
+            // API Gateway's own words: throttled (429), no function to be had (5xx).
+            Self::Unexpected(status) => *status == 429 || *status >= 500,
+        }
+    }
+}
+
+/// The HTTP API of one deployment.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+    base: String,
+    timings: Timings,
+}
+
+impl Http {
+    pub(crate) fn new(base: String, timings: Timings) -> Result<Self, HttpError> {
+        let tls = tls::config().map_err(|_| HttpError::Unexpected(0))?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls.as_ref().clone())
+            .connect_timeout(timings.connect_timeout)
+            .timeout(timings.http_timeout)
+            // No answer of the service is a redirect, and a token goes to nobody else.
+            .redirect(reqwest::redirect::Policy::none())
+            // The WebSocket uses none either: both ways or none.
+            .no_proxy()
+            .build()
+            .map_err(HttpError::Unreachable)?;
+        Ok(Self {
+            client,
+            base,
+            timings,
+        })
+    }
+
+    /// `GET`, with a token.
+    pub(crate) async fn get<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        credentials: &Credentials,
+    ) -> Result<R, HttpError> {
+        self.call::<(), R>(Method::GET, path, Some(credentials), None)
+            .await
+    }
+
+    /// `POST`, with a token if there are credentials.
+    pub(crate) async fn post<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        path: &str,
+        credentials: Option<&Credentials>,
+        body: &Q,
+    ) -> Result<R, HttpError> {
+        self.call(Method::POST, path, credentials, Some(body)).await
+    }
+
+    async fn call<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        credentials: Option<&Credentials>,
+        body: Option<&Q>,
+    ) -> Result<R, HttpError> {
+        let mut backoff = Backoff::new(self.timings.backoff_first, self.timings.backoff_longest);
+        loop {
+            let mut request = self
+                .client
+                .request(method.clone(), format!("{}{path}", self.base));
+            if let Some(credentials) = credentials {
+                request = request.header(header::AUTHORIZATION, credentials.bearer(clock::now_millis()));
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let failed = match Self::attempt(request).await {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            let wait = backoff.next(&mut clock::rng()).max(failed.retry_after);
+            let give_up = backoff.attempts() >= ATTEMPTS || failed.retry_after > LONGEST_RETRY_AFTER;
+            if give_up || !failed.error.is_retryable() {
+                return Err(failed.error);
+            }
+            tracing::debug!(path, error = %failed.error, ?wait, "HTTP request is tried again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt<R: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<R, Failed> {
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_REPLY_BYTES {
+                return Err(Failed::now(HttpError::Unexpected(status.as_u16())));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status == StatusCode::OK || status == StatusCode::CREATED {
+            return serde_json::from_slice(&body)
+                .map_err(|_| Failed::now(HttpError::Unexpected(status.as_u16())));
+        }
+        Err(refusal(status, retry_after, &body))
+    }
+}
+
+/// A try that failed, and how long the service asked to wait.
+struct Failed {
+    error: HttpError,
+    retry_after: Duration,
+}
+
+impl Failed {
+    fn now(error: HttpError) -> Self {
+        Self {
+            error,
+            retry_after: Duration::ZERO,
+        }
+    }
+}
+
+fn failed(error: reqwest::Error) -> Failed {
+    // The address in it may name an account.
+    let error = error.without_url();
+    Failed::now(if error.is_timeout() {
+        HttpError::TimedOut
+    } else {
+        HttpError::Unreachable(error)
+    })
+}
+
+fn refusal(status: StatusCode, retry_after: Duration, body: &[u8]) -> Failed {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => {
+            let said = problem.retry_after_seconds.unwrap_or(0);
+            Failed {
+                error: HttpError::Refused(problem),
+                retry_after: retry_after.max(Duration::from_secs(said.into())),
+            }
+        }
+        Err(_) => Failed {
+            error: HttpError::Unexpected(status.as_u16()),
+            retry_after,
+        },
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3). Its other form, a date, nobody here sends.
+fn retry_after(response: &Response) -> Duration {
+    let seconds = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_wire::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for (error, again) in [
+            (HttpError::TimedOut, true),
+            (HttpError::Unexpected(429), true),
+            (HttpError::Unexpected(502), true),
+            (HttpError::Unexpected(404), false),
+            (HttpError::Unexpected(200), false),
+            (HttpError::Refused(Problem::new(ErrorCode::Unavailable, "")), true),
+            (HttpError::Refused(Problem::new(ErrorCode::RateLimited, "")), true),
+            (
+                HttpError::Refused(Problem::new(ErrorCode::AccountTaken, "")),
+                false,
+            ),
+        ] {
+            assert_eq!(error.is_retryable(), again, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_longer_of_header_and_body_is_waited_for() {
+        let mut problem = Problem::new(ErrorCode::RateLimited, "Wait.");
+        problem.retry_after_seconds = Some(7);
+        let body = serde_json::to_vec(&problem).unwrap();
+        for (header, wait) in [(3, 7), (9, 9)] {
+            let failed = refusal(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(header), &body);
+            assert_eq!(failed.retry_after, Duration::from_secs(wait));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! How bytes get to the service and back. Knows nothing of messages, sessions or the store.
+//!
+//! # Layout
+//! - [`endpoints`]: where the service is, parsed. [`token`]: how the device proves who it is.
+//! - [`backoff`]: how long to wait before trying again.
+//! - [`tls`]: whom to trust. [`http`]: requests about accounts and keys.
+//! - [`socket`]: the WebSocket, opened, driven, closed. [`requests`]: requests on it and their replies.
+
+pub(crate) mod backoff;
+pub(crate) mod endpoints;
+pub(crate) mod http;
+pub(crate) mod requests;
+pub(crate) mod socket;
+pub(crate) mod tls;
+pub(crate) mod token;

@@ -1,0 +1,393 @@
+//! Requests on an open socket and their replies, matched by [`RequestId`].
+//!
+//! Every request of the contract may be repeated, so a request whose outcome is unknown is simply made again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use waxwing_wire::{
+    AccountId, ClientFrame, DeviceId, EnvelopeId, MessageId, Problem, RequestId, ServiceFrame,
+    ack::AckRequest,
+    claim::{Bundles, ClaimRequest},
+    limits::MAX_MESSAGE_BYTES,
+    receive::{Page, ReceiveRequest},
+    send::{Mismatch, Recipient, SendRequest},
+};
+
+/// Why a request had no good reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The connection is gone. Whether the request was carried out is unknown.
+    #[error("the connection is gone")]
+    Closed,
+    /// No reply in time. Whether the request was carried out is unknown; so is whether the connection lives.
+    #[error("no reply in time")]
+    TimedOut,
+    /// The gateway said that some request failed, not which. Whether this one was carried out is unknown.
+    #[error("a request failed inside the service")]
+    Unknown,
+    /// The request does not fit one message.
+    #[error("the request is too large")]
+    TooLarge,
+    /// The service refused.
+    #[error("{0}")]
+    Refused(Problem),
+    /// The reply is one to another kind of request.
+    #[error("the reply does not fit the request")]
+    Mismatched,
+}
+
+/// What the service says to a `send`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SendReply {
+    Accepted,
+    Mismatch(Mismatch),
+}
+
+/// A frame that is no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Envelopes that arrived.
+    Delivery(Vec<waxwing_wire::Envelope>),
+    /// The own pool of one-time prekeys runs low: so many are left.
+    PrekeysLow(u32),
+    /// An account's list of devices changed.
+    DevicesChanged(AccountId),
+}
+
+/// Makes requests on one connection. Cheap to clone; when the last is dropped the connection closes.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    outgoing: mpsc::Sender<String>,
+    replies: Replies,
+    timeout: Duration,
+}
+
+impl Link {
+    /// A link that hands its frames to `outgoing` and finds its replies in `replies`.
+    pub(crate) fn new(outgoing: mpsc::Sender<String>, replies: Replies, timeout: Duration) -> Self {
+        Self {
+            outgoing,
+            replies,
+            timeout,
+        }
+    }
+
+    /// Puts a message into mailboxes.
+    pub(crate) async fn send(
+        &self,
+        message: MessageId,
+        recipients: Vec<Recipient>,
+    ) -> Result<SendReply, RequestError> {
+        let reply = self.request(|request| {
+            ClientFrame::Send(SendRequest {
+                request,
+                message,
+                recipients,
+            })
+        });
+        match reply.await? {
+            ServiceFrame::Accepted(accepted) if accepted.message == message => Ok(SendReply::Accepted),
+            ServiceFrame::Mismatch(mismatch) if mismatch.message == message => {
+                Ok(SendReply::Mismatch(mismatch))
+            }
+            _ => Err(RequestError::Mismatched),
+        }
+    }
+
+    /// Deletes envelopes from the own mailbox.
+    pub(crate) async fn ack(&self, ids: Vec<EnvelopeId>) -> Result<(), RequestError> {
+        match self
+            .request(|request| ClientFrame::Ack(AckRequest { request, ids }))
+            .await?
+        {
+            ServiceFrame::Acked(_) => Ok(()),
+            _ => Err(RequestError::Mismatched),
+        }
+    }
+
+    /// Reads a page of the own mailbox.
+    pub(crate) async fn receive(&self, after: Option<EnvelopeId>) -> Result<Page, RequestError> {
+        match self
+            .request(|request| ClientFrame::Receive(ReceiveRequest { request, after }))
+            .await?
+        {
+            ServiceFrame::Page(page) => Ok(page),
+            _ => Err(RequestError::Mismatched),
+        }
+    }
+
+    /// Claims bundles of an account's devices.
+    pub(crate) async fn claim(
+        &self,
+        account: AccountId,
+        devices: Option<Vec<DeviceId>>,
+    ) -> Result<Bundles, RequestError> {
+        let reply = self.request(|request| {
+            ClientFrame::Claim(ClaimRequest {
+                request,
+                account,
+                devices,
+            })
+        });
+        match reply.await? {
+            ServiceFrame::Bundles(bundles) if bundles.account == account => Ok(bundles),
+            _ => Err(RequestError::Mismatched),
+        }
+    }
+
+    async fn request(
+        &self,
+        make: impl FnOnce(RequestId) -> ClientFrame,
+    ) -> Result<ServiceFrame, RequestError> {
+        let mut waiting = self.replies.expect()?;
+        let frame = make(waiting.request);
+        // Ids, numbers and base64 always serialise.
+        let text = serde_json::to_string(&frame).map_err(|_| RequestError::Mismatched)?;
+        if text.len() > MAX_MESSAGE_BYTES {
+            return Err(RequestError::TooLarge);
+        }
+        let exchange = async {
+            self.outgoing.send(text).await.map_err(|_| RequestError::Closed)?;
+            (&mut waiting.reply).await.map_err(|_| RequestError::Closed)?
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(ServiceFrame::Error(refused))) => Err(RequestError::Refused(refused.problem)),
+            Ok(reply) => reply,
+            Err(_) => Err(RequestError::TimedOut),
+        }
+    }
+}
+
+/// The requests of one connection that wait for their replies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replies {
+    table: Arc<Mutex<Table>>,
+}
+
+type Reply = Result<ServiceFrame, RequestError>;
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u32,
+    closed: bool,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+}
+
+/// A request that waits. Dropping it forgets the request.
+struct Waiting {
+    request: RequestId,
+    reply: oneshot::Receiver<Reply>,
+    replies: Replies,
+}
+
+impl Replies {
+    /// Takes a frame from the service. Gives back what is news.
+    pub(crate) fn take(&self, frame: ServiceFrame) -> Option<News> {
+        let request = match &frame {
+            ServiceFrame::Delivery(_) | ServiceFrame::PrekeysLow(_) | ServiceFrame::DevicesChanged(_) => {
+                return news(frame);
+            }
+            ServiceFrame::Accepted(accepted) => accepted.request,
+            ServiceFrame::Mismatch(mismatch) => mismatch.request,
+            ServiceFrame::Acked(acked) => acked.request,
+            ServiceFrame::Page(page) => page.request,
+            ServiceFrame::Bundles(bundles) => bundles.request,
+            ServiceFrame::Error(refused) => match refused.request {
+                Some(request) => request,
+                None => {
+                    self.refuse_unnamed(&refused.problem);
+                    return None;
+                }
+            },
+        };
+        match self.lock().waiting.remove(&request) {
+            // A receiver that is gone has timed out.
+            Some(waiting) => drop(waiting.send(Ok(frame))),
+            None => tracing::debug!(%request, "a reply nobody waits for"),
+        }
+        None
+    }
+
+    /// Takes a text that is no frame of the service: API Gateway's own words when a function failed, timed
+    /// out or was throttled. They do not say which request it was, hence the outcome of all is unknown.
+    pub(crate) fn take_foreign(&self, text: &str) {
+        match serde_json::from_str::<GatewayError>(text) {
+            Ok(_) => self.fail_all(&RequestError::Unknown),
+            Err(_) => tracing::debug!(bytes = text.len(), "a frame this version does not know"),
+        }
+    }
+
+    /// The connection is gone: nothing will be answered any more.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.fail_all(&RequestError::Closed);
+    }
+
+    /// A frame was refused that the service could not read as far as its id. If only one waits it is that;
+    /// otherwise all are made again, until it is alone.
+    fn refuse_unnamed(&self, problem: &Problem) {
+        tracing::warn!(code = ?problem.code, "the service refused a frame it could not read");
+        let alone = self.lock().waiting.len() == 1;
+        self.fail_all(&if alone {
+            RequestError::Refused(problem.clone())
+        } else {
+            RequestError::Unknown
+        });
+    }
+
+    fn fail_all(&self, error: &RequestError) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        for reply in waiting.into_values() {
+            drop(reply.send(Err(error.clone())));
+        }
+    }
+
+    fn expect(&self) -> Result<Waiting, RequestError> {
+        let mut table = self.lock();
+        if table.closed {
+            return Err(RequestError::Closed);
+        }
+        let number = table.next;
+        // 2³² requests take longer than a connection lives.
+        table.next = number.wrapping_add(1);
+        let request = RequestId::new(number.into()).map_err(|_| RequestError::Mismatched)?;
+        let (sender, reply) = oneshot::channel();
+        table.waiting.insert(request, sender);
+        Ok(Waiting {
+            request,
+            reply,
+            replies: self.clone(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.replies.lock().waiting.remove(&self.request);
+    }
+}
+
+/// `{"message": "Internal server error", "connectionId": "…", "requestId": "…"}`
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GatewayError {
+    #[serde(rename = "message")]
+    _message: String,
+    #[serde(rename = "requestId")]
+    _request_id: String,
+}
+
+fn news(frame: ServiceFrame) -> Option<News> {
+    match frame {
+        ServiceFrame::Delivery(delivery) => Some(News::Delivery(delivery.envelopes)),
+        ServiceFrame::PrekeysLow(low) => Some(News::PrekeysLow(low.remaining)),
+        ServiceFrame::DevicesChanged(changed) => Some(News::DevicesChanged(changed.account)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_wire::{ErrorCode, ack::Acked, frame::Refused, receive::Page};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    fn link() -> (Link, Replies, mpsc::Receiver<String>) {
+        let (sender, receiver) = mpsc::channel(8);
+        let replies = Replies::default();
+        (Link::new(sender, replies.clone(), TIMEOUT), replies, receiver)
+    }
+
+    fn request_of(text: &str) -> RequestId {
+        match ClientFrame::parse(text).unwrap() {
+            ClientFrame::Receive(receive) => receive.request,
+            ClientFrame::Ack(ack) => ack.request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn page(request: RequestId) -> ServiceFrame {
+        ServiceFrame::Page(Page {
+            request,
+            envelopes: Vec::new(),
+            more_after: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn replies_find_their_requests_in_any_order() {
+        let (link, replies, mut sent) = link();
+        let ack = tokio::spawn({
+            let link = link.clone();
+            async move { link.ack(Vec::new()).await }
+        });
+        let first = request_of(&sent.recv().await.unwrap());
+        let receive = tokio::spawn(async move { link.receive(None).await });
+        let second = request_of(&sent.recv().await.unwrap());
+        assert_ne!(first, second);
+        assert_eq!(replies.take(page(second)), None);
+        assert_eq!(replies.take(ServiceFrame::Acked(Acked { request: first })), None);
+        assert!(receive.await.unwrap().is_ok());
+        assert!(ack.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_a_reply_times_out_and_is_forgotten() {
+        let (link, replies, _sent) = link();
+        assert_eq!(link.receive(None).await, Err(RequestError::TimedOut));
+        assert!(replies.lock().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_reaches_the_request_it_names() {
+        let (link, replies, mut sent) = link();
+        let problem = Problem::new(ErrorCode::RateLimited, "Wait.");
+        let refused = problem.clone();
+        let answer = async {
+            let request = Some(request_of(&sent.recv().await.unwrap()));
+            replies.take(ServiceFrame::Error(Refused {
+                request,
+                problem: refused,
+            }));
+        };
+        let (reply, ()) = tokio::join!(link.receive(None), answer);
+        assert_eq!(reply, Err(RequestError::Refused(problem)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_inside_the_gateway_leaves_the_outcome_of_all_requests_unknown() {
+        let (link, replies, mut sent) = link();
+        let answer = async {
+            sent.recv().await.unwrap();
+            replies.take_foreign(r#"{"type":"from_the_future"}"#);
+            replies
+                .take_foreign(r#"{"message":"Internal server error","connectionId":"a=","requestId":"b="}"#);
+        };
+        let (reply, ()) = tokio::join!(link.receive(None), answer);
+        assert_eq!(reply, Err(RequestError::Unknown));
+    }
+
+    #[tokio::test]
+    async fn nothing_waits_on_a_closed_connection() {
+        let (link, replies, mut sent) = link();
+        let close = async {
+            sent.recv().await.unwrap();
+            replies.close();
+        };
+        let (reply, ()) = tokio::join!(link.receive(None), close);
+        assert_eq!(reply, Err(RequestError::Closed));
+        assert_eq!(link.receive(None).await, Err(RequestError::Closed));
+    }
+}

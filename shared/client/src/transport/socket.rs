@@ -1,0 +1,289 @@
+//! The WebSocket: opened with a token, driven until it ends, closed cleanly.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    tungstenite::{
+        Bytes, ClientRequestBuilder, Error, Message, Utf8Bytes,
+        http::Uri,
+        protocol::{
+            WebSocketConfig,
+            frame::{
+                CloseFrame, Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
+    },
+};
+use waxwing_wire::{
+    ServiceFrame,
+    limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES},
+};
+
+use super::{
+    endpoints::Service,
+    requests::{News, Replies},
+    tls,
+    token::Credentials,
+};
+use crate::{clock, config::Timings, events::DisconnectReason};
+
+/// An open socket.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Bytes of one fragment: what API Gateway takes as a frame, without the longest header of one (RFC 6455,
+/// section 5.2), in case that counts.
+const FRAGMENT_BYTES: usize = MAX_FRAME_BYTES - 14;
+
+/// Bytes read from the socket at a time. Messages may be longer; the buffer belongs to each idle connection.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// How long the service has to answer our close frame.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Opens the socket.
+///
+/// # Errors
+/// [`DisconnectReason`]: `Unauthorized`, `TimedOut` or `Unreachable`.
+pub(crate) async fn connect(
+    service: &Service,
+    credentials: &Credentials,
+    timings: &Timings,
+) -> Result<Socket, DisconnectReason> {
+    let connecting = async {
+        let uri: Uri = service.websocket_url.as_str().parse().map_err(Error::from)?;
+        let request = ClientRequestBuilder::new(uri)
+            .with_header("Authorization", credentials.bearer(clock::now_millis()));
+        let mut config = WebSocketConfig::default();
+        config.read_buffer_size = READ_BUFFER_BYTES;
+        config.write_buffer_size = 0;
+        config.max_message_size = Some(MAX_MESSAGE_BYTES);
+        config.max_frame_size = Some(MAX_MESSAGE_BYTES);
+        let connector = match service.websocket_url.scheme() {
+            "wss" => tls::config()
+                .map(Connector::Rustls)
+                .map_err(|error| Error::Io(std::io::Error::other(error)))?,
+            _ => Connector::Plain,
+        };
+        connect_async_tls_with_config(request, Some(config), true, Some(connector)).await
+    };
+    match tokio::time::timeout(timings.connect_timeout, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        // The authorizer's refusal: 401 without a token it could read, 403 for one it denies.
+        Ok(Err(Error::Http(response))) if matches!(response.status().as_u16(), 401 | 403) => {
+            Err(DisconnectReason::Unauthorized)
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no connection");
+            Err(DisconnectReason::Unreachable)
+        }
+        Err(_) => Err(DisconnectReason::TimedOut),
+    }
+}
+
+/// Drives a socket until it ends: writes what comes from `outgoing`, hands replies to `replies` and news to
+/// `news`, pings when it is silent. When all senders of `outgoing` are dropped it closes the socket and ends
+/// with `Requested`.
+pub(crate) async fn drive<S>(
+    socket: S,
+    mut outgoing: mpsc::Receiver<String>,
+    replies: Replies,
+    news: impl FnMut(News),
+    ping_after: Duration,
+) -> DisconnectReason
+where
+    S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error>,
+{
+    let (mut sink, stream) = socket.split();
+    let heard = Heard::now();
+    let reading = read(stream, &replies, news, &heard);
+    tokio::pin!(reading);
+    let written = tokio::select! {
+        reason = &mut reading => Some(reason),
+        reason = write(&mut sink, &mut outgoing, &heard, ping_after) => reason,
+    };
+    let reason = match written {
+        Some(reason) => reason,
+        None => {
+            let goodbye = async {
+                let frame = CloseFrame {
+                    code: CloseCode::Normal,
+                    reason: Utf8Bytes::default(),
+                };
+                let _unsent = sink.send(Message::Close(Some(frame))).await;
+                (&mut reading).await
+            };
+            let _answer = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
+            DisconnectReason::Requested
+        }
+    };
+    replies.close();
+    reason
+}
+
+/// When something was last heard on a socket.
+struct Heard {
+    since: Instant,
+    after_millis: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            after_millis: AtomicU64::new(0),
+        }
+    }
+
+    fn note(&self) {
+        let after = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.after_millis.store(after, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.since + Duration::from_millis(self.after_millis.load(Ordering::Relaxed))
+    }
+}
+
+async fn read(
+    mut stream: impl Stream<Item = Result<Message, Error>> + Unpin,
+    replies: &Replies,
+    mut news: impl FnMut(News),
+    heard: &Heard,
+) -> DisconnectReason {
+    while let Some(message) = stream.next().await {
+        heard.note();
+        match message {
+            Ok(Message::Text(text)) => match serde_json::from_str::<ServiceFrame>(&text) {
+                Ok(frame) => replies.take(frame).into_iter().for_each(&mut news),
+                Err(_) => replies.take_foreign(&text),
+            },
+            Ok(Message::Close(frame)) => return closed(frame.as_ref()),
+            // Pings are answered below us; the service sends no binary.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "the connection broke");
+                return DisconnectReason::Broken;
+            }
+        }
+    }
+    DisconnectReason::Broken
+}
+
+/// What the service's close frame says. It closes normally only when another socket of this device was
+/// opened (`DeleteConnection`); API Gateway's own codes are 1001 after its idle and life limits, 1003, 1009.
+fn closed(frame: Option<&CloseFrame>) -> DisconnectReason {
+    match frame {
+        Some(frame) if frame.code == CloseCode::Normal => DisconnectReason::TakenOver,
+        Some(frame) => DisconnectReason::Closed(frame.code.into()),
+        None => DisconnectReason::Broken,
+    }
+}
+
+/// Writes until the connection ends, or, then `None`, until there is nobody left who would.
+async fn write(
+    sink: &mut (impl Sink<Message, Error = Error> + Unpin),
+    outgoing: &mut mpsc::Receiver<String>,
+    heard: &Heard,
+    ping_after: Duration,
+) -> Option<DisconnectReason> {
+    let mut pinged = None;
+    loop {
+        let last = heard.last();
+        // A ping is answered at once; silence as long again after it means that nobody is there.
+        let silence_ends = match pinged {
+            Some(at) if at > last => at + ping_after,
+            _ => last + ping_after,
+        };
+        tokio::select! {
+            text = outgoing.recv() => {
+                if send(sink, text?).await.is_err() {
+                    return Some(DisconnectReason::Broken);
+                }
+            }
+            () = tokio::time::sleep_until(silence_ends) => {
+                let last = heard.last();
+                if pinged.is_some_and(|at| at > last) {
+                    return Some(DisconnectReason::TimedOut);
+                }
+                if last + ping_after <= Instant::now() {
+                    pinged = Some(Instant::now());
+                    if sink.send(Message::Ping(Bytes::new())).await.is_err() {
+                        return Some(DisconnectReason::Broken);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sends a text, in fragments if it is longer than a frame may be. Never as a binary message.
+async fn send(sink: &mut (impl Sink<Message, Error = Error> + Unpin), text: String) -> Result<(), Error> {
+    if text.len() <= FRAGMENT_BYTES {
+        return sink.send(Message::Text(text.into())).await;
+    }
+    for fragment in fragments(text.into()) {
+        sink.feed(Message::Frame(fragment)).await?;
+    }
+    sink.flush().await
+}
+
+/// Cuts a text into the frames of one fragmented message (RFC 6455, section 5.4).
+fn fragments(mut text: Bytes) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let mut opcode = Data::Text;
+    while !text.is_empty() {
+        let fragment = text.split_to(text.len().min(FRAGMENT_BYTES));
+        frames.push(Frame::message(fragment, OpCode::Data(opcode), text.is_empty()));
+        opcode = Data::Continue;
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x82_a_message_longer_than_a_frame_leaves_as_fragments_of_one_text() {
+        let text = "é".repeat(FRAGMENT_BYTES);
+        let frames = fragments(text.clone().into());
+        assert_eq!(frames.len(), 3);
+        let mut whole = Vec::new();
+        for (index, frame) in frames.iter().enumerate() {
+            assert!(frame.payload().len() <= FRAGMENT_BYTES);
+            let opcode = if index == 0 { Data::Text } else { Data::Continue };
+            assert_eq!(frame.header().opcode, OpCode::Data(opcode));
+            assert_eq!(frame.header().is_final, index == frames.len() - 1);
+            whole.extend_from_slice(frame.payload());
+        }
+        assert_eq!(whole, text.as_bytes());
+    }
+
+    #[test]
+    fn x70_only_a_normal_close_by_the_service_means_that_another_socket_took_over() {
+        let frame = |code| CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        };
+        assert_eq!(
+            closed(Some(&frame(CloseCode::Normal))),
+            DisconnectReason::TakenOver
+        );
+        assert_eq!(
+            closed(Some(&frame(CloseCode::Away))),
+            DisconnectReason::Closed(1001)
+        );
+        assert_eq!(
+            closed(Some(&frame(CloseCode::Size))),
+            DisconnectReason::Closed(1009)
+        );
+        assert_eq!(closed(None), DisconnectReason::Broken);
+    }
+}

@@ -1,2 +1,3 @@
-//! Placeholder.
+//! The `waxwing` command.
+
 fn main() {}

@@ -1,0 +1,97 @@
+//! CPU time of this process and of the function processes it started.
+//!
+//! Counted is what the operating system has charged so far to this process (clients, runner, embedded
+//! database and, unless they are processes, the functions) and to its descendants that are running. A
+//! descendant that has ended counts no more, so a difference of two readings leaves out instances that ended
+//! in between. Resolution: 10 ms on Linux.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// A reading of CPU time, by process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime(BTreeMap<Pid, Duration>);
+
+impl CpuTime {
+    /// What this process and its descendants have used so far; `None` where the system does not tell.
+    pub fn read() -> Option<Self> {
+        let this = sysinfo::get_current_pid().ok()?;
+        let mut system = System::new().ok()?;
+        let what = ProcessRefreshKind::nothing().with_cpu().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
+        let parents: BTreeMap<Pid, Pid> = system
+            .processes()
+            .iter()
+            .filter_map(|(pid, process)| Some((*pid, process.parent()?)))
+            .collect();
+        let times = with_descendants(this, &parents)
+            .into_iter()
+            .filter_map(|pid| {
+                let used = system.process(pid)?.accumulated_cpu_time();
+                Some((pid, Duration::from_millis(used)))
+            })
+            .collect();
+        Some(Self(times))
+    }
+
+    /// What was used after `earlier` was read.
+    pub fn since(&self, earlier: &Self) -> Duration {
+        self.0
+            .iter()
+            .map(|(pid, used)| used.saturating_sub(earlier.0.get(pid).copied().unwrap_or_default()))
+            .sum()
+    }
+}
+
+/// `root` and every process whose chain of parents leads to it.
+fn with_descendants(root: Pid, parents: &BTreeMap<Pid, Pid>) -> BTreeSet<Pid> {
+    let mut family = BTreeSet::from([root]);
+    loop {
+        let before = family.len();
+        for (child, parent) in parents {
+            if family.contains(parent) {
+                family.insert(*child);
+            }
+        }
+        if family.len() == before {
+            return family;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descendants_are_found_at_any_depth_and_in_any_order() {
+        let pid = Pid::from;
+        let parents = BTreeMap::from([
+            (pid(2), pid(3)),
+            (pid(3), pid(1)),
+            (pid(4), pid(9)),
+            (pid(5), pid(2)),
+        ]);
+        let family = with_descendants(pid(1), &parents);
+        assert_eq!(family, BTreeSet::from([pid(1), pid(2), pid(3), pid(5)]));
+    }
+
+    #[test]
+    fn time_used_since_counts_processes_that_came_later_and_not_those_that_ended() {
+        let pid = Pid::from;
+        let second = Duration::from_secs(1);
+        let earlier = CpuTime(BTreeMap::from([(pid(1), second), (pid(2), second * 9)]));
+        let later = CpuTime(BTreeMap::from([(pid(1), second * 3), (pid(3), second * 4)]));
+        assert_eq!(later.since(&earlier), second * 6);
+    }
+
+    #[test]
+    fn this_process_is_among_those_read() {
+        let reading = CpuTime::read().unwrap();
+        assert!(reading.0.contains_key(&sysinfo::get_current_pid().unwrap()));
+    }
+}

@@ -186,3 +186,115 @@ async fn tell_owner(backend: &Backend, owner: DeviceAddress, remaining: u32) {
         let _ = backend.sockets.post(&connection, &news).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::{Arc, Mutex},
+    };
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Answer, Call, condition_failed, device, done, operations, standard_base64};
+
+    fn owner() -> RegisteredDevice {
+        device(2, 1, 7)
+    }
+
+    fn prekey_item(id: u64) -> Value {
+        let key = [[2].as_slice(), &[1; 32]].concat();
+        json!({ "i": { "N": id.to_string() }, "k": { "B": standard_base64(&key) } })
+    }
+
+    /// A pool, of which some keys are always lost to another claim the moment they are tried.
+    fn pool(
+        ids: impl IntoIterator<Item = u64>,
+        lost: &'static [u64],
+    ) -> impl Fn(&Call) -> Answer + Send + Sync {
+        let pool = Mutex::new(ids.into_iter().collect::<BTreeSet<_>>());
+        move |call| {
+            let mut pool = pool.lock().unwrap();
+            let number = |value: &Value| value["N"].as_str().unwrap().parse::<u64>().unwrap();
+            match call.operation.as_str() {
+                "Query" => {
+                    let values = &call.body["ExpressionAttributeValues"];
+                    let range = number(&values[":first"])..=number(&values[":last"]);
+                    let limit = usize::try_from(call.body["Limit"].as_u64().unwrap()).unwrap();
+                    let items: Vec<_> = pool.range(range).take(limit).map(|id| prekey_item(*id)).collect();
+                    (200, json!({ "Items": items }))
+                }
+                "DeleteItem" => {
+                    let id = number(&call.body["Key"]["i"]);
+                    match pool.remove(&id) && !lost.contains(&id) {
+                        true => (200, json!({ "Attributes": prekey_item(id) })),
+                        false => condition_failed(&Value::Null),
+                    }
+                }
+                _ => done(),
+            }
+        }
+    }
+
+    async fn take(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Option<u32>, Option<u32>) {
+        let (backend, _) = crate::testing::backend(script);
+        let highest = KeyId::new(100).unwrap();
+        let taken = take_any(&backend, owner(), highest).await.unwrap();
+        (taken.prekey.map(|prekey| prekey.id.get()), taken.remaining)
+    }
+
+    /// I5: a key that another claim took is not handed out; the next candidate is.
+    #[tokio::test]
+    async fn x10_a_lost_race_moves_to_the_next_candidate() {
+        let (prekey, _) = take(pool([3, 50, 97], &[3, 97])).await;
+        assert_eq!(prekey, Some(50));
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_others_empty_meanwhile_ends_with_none_left() {
+        assert_eq!(take(pool([3, 50, 97], &[3, 50, 97])).await, (None, Some(0)));
+        assert_eq!(take(pool([], &[])).await, (None, Some(0)));
+    }
+
+    #[tokio::test]
+    async fn every_key_of_the_pool_is_found_wherever_the_search_begins() {
+        let script = Arc::new(pool(1..=100, &[]));
+        let (backend, _) = crate::testing::backend(move |call| script(call));
+        let mut taken = BTreeSet::new();
+        while let Some(prekey) = take_any(&backend, owner(), KeyId::new(100).unwrap())
+            .await
+            .unwrap()
+            .prekey
+        {
+            assert!(taken.insert(prekey.id));
+        }
+        assert_eq!(taken.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_pool_runs_low_at_the_bound_and_not_before() {
+        let low = u64::try_from(PREKEYS_LOW).unwrap();
+        let (_, remaining) = take(pool(1..=low + 2, &[])).await;
+        assert_eq!(remaining, None);
+        let (_, remaining) = take(pool(1..=low + 1, &[])).await;
+        assert_eq!(remaining, Some(20));
+    }
+
+    #[tokio::test]
+    async fn x74_candidates_are_read_strongly() {
+        let script = pool([1], &[]);
+        let (backend, calls) = crate::testing::backend(script);
+        take_any(&backend, owner(), KeyId::MAX).await.unwrap();
+        let calls = calls.lock().unwrap();
+        let mut queries = calls.iter().filter(|call| call.operation == "Query");
+        assert!(queries.all(|call| call.body["ConsistentRead"] == true));
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_cannot_be_told_does_not_fail_the_claim() {
+        let (backend, calls) = crate::testing::backend(|_| (400, json!({ "__type": "ValidationException" })));
+        tell_owner(&backend, owner().address, 3).await;
+        assert_eq!(operations(&calls), ["GetItem devices"]);
+    }
+}

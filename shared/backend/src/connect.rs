@@ -66,3 +66,34 @@ pub async fn connect(
         Connected::Unknown => Err(ConnectError::Unknown),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{backend, device, operations};
+
+    async fn displacing(close: u16) -> (Result<(), ConnectError>, Vec<String>) {
+        let (backend, calls) = backend(move |call| match call.operation.as_str() {
+            "UpdateItem" => (200, json!({ "Attributes": { "c": { "S": "older" } } })),
+            _ => (close, json!({})),
+        });
+        let own = ConnectionId::new("own").unwrap();
+        let result = connect(&backend, device(1, 1, 7), &own, Duration::from_secs(1)).await;
+        (result, operations(&calls))
+    }
+
+    #[tokio::test]
+    async fn x70_the_older_connection_is_closed_after_the_newer_is_recorded() {
+        let (result, calls) = displacing(204).await;
+        assert_eq!(result, Ok(()));
+        assert_eq!(calls, ["UpdateItem devices", "DELETE older"]);
+    }
+
+    #[tokio::test]
+    async fn x70_an_older_connection_that_is_gone_is_no_obstacle() {
+        assert_eq!(displacing(410).await.0, Ok(()));
+        assert_eq!(displacing(403).await.0, Ok(()));
+    }
+}

@@ -45,3 +45,26 @@ pub async fn disconnect(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{backend, device, done, operations};
+
+    /// I10: what was posted to a dying socket still leads to a push.
+    #[tokio::test]
+    async fn a_device_that_leaves_with_something_waiting_is_marked() {
+        for (waiting, expected) in [(1, 3), (0, 2)] {
+            let (backend, calls) = backend(move |call| match call.operation.as_str() {
+                "Query" => (200, json!({ "Count": waiting })),
+                _ => done(),
+            });
+            let own = ConnectionId::new("own").unwrap();
+            assert_eq!(disconnect(&backend, device(1, 1, 7), &own).await, Ok(()));
+            let expected = &["UpdateItem devices", "Query mailbox", "UpdateItem devices"][..expected];
+            assert_eq!(operations(&calls), expected);
+        }
+    }
+}

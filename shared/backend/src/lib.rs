@@ -31,6 +31,9 @@ pub mod tables;
 pub mod upload;
 pub mod verify;
 
+#[cfg(test)]
+mod testing;
+
 use std::{fmt, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;

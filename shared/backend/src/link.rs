@@ -153,3 +153,119 @@ async fn tell(backend: &Backend, devices: impl Iterator<Item = &DeviceRecord>) {
     });
     join_all(posts).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        testing::{Answer, backend, device, device_item, done, operations, refused, standard_base64},
+        verify::tests::TestDevice,
+    };
+
+    fn record(id: u64) -> DeviceRecord {
+        let signing_key = waxwing_wire::PublicKey::new([2; 33]).unwrap();
+        DeviceRecord {
+            device: device(1, id, 7),
+            signing_key,
+            connection: None,
+            waiting_since: None,
+        }
+    }
+
+    #[test]
+    fn a_device_gets_the_lowest_free_id_and_a_full_account_has_none() {
+        let free = |ids: &[u64]| lowest_free(&ids.iter().map(|id| record(*id)).collect::<Vec<_>>());
+        assert_eq!(free(&[1]), DeviceId::new(2).ok());
+        assert_eq!(free(&[1, 2, 4]), DeviceId::new(3).ok());
+        assert_eq!(free(&[1, 2, 3, 4, 5]), DeviceId::new(6).ok());
+        assert_eq!(free(&[1, 2, 3, 4, 5, 6]), None);
+    }
+
+    fn condition_failed() -> Answer {
+        let (status, mut body) = refused("TransactionCanceledException");
+        body["CancellationReasons"] = json!([{ "Code": "ConditionalCheckFailed" }]);
+        (status, body)
+    }
+
+    fn keys_item(new: &NewDevice) -> Value {
+        let binary = |bytes: &[u8]| json!({ "B": standard_base64(bytes) });
+        json!({
+            "d": binary(&[2]),
+            "r": { "N": new.registration.to_string() },
+            "s": binary(new.identity.signing_key.as_bytes()),
+            "i": binary(new.identity.identity_key.as_bytes()),
+            "n": binary(new.identity.identity_signature.as_bytes()),
+            "k": { "N": new.signed_prekey.id.to_string() },
+            "p": binary(new.signed_prekey.key.as_bytes()),
+            "g": binary(new.signed_prekey.signature.as_bytes()),
+        })
+    }
+
+    #[tokio::test]
+    async fn whoever_loses_a_race_for_an_id_takes_the_next() {
+        let lost = AtomicBool::new(false);
+        let new = TestDevice::new(3).published;
+        let published = keys_item(&new);
+        let (backend, calls) = backend(move |call| match call.operation.as_str() {
+            "Query" if lost.load(Ordering::Relaxed) => {
+                let items = [1, 2].map(|id| device_item(device(1, id, 7), Some("open")));
+                (200, json!({ "Items": items }))
+            }
+            "Query" => (200, json!({ "Items": [device_item(device(1, 1, 7), None)] })),
+            "TransactWriteItems" if !lost.swap(true, Ordering::Relaxed) => condition_failed(),
+            "GetItem" => (200, json!({ "Item": published })),
+            _ => done(),
+        });
+        let linked = link(&backend, device(1, 1, 7), LinkRequest { device: new })
+            .await
+            .unwrap();
+        assert_eq!(linked.device, DeviceId::new(3).unwrap());
+        let posts = operations(&calls);
+        // The other device is told, the one that asked is not.
+        assert_eq!(posts.iter().filter(|call| *call == "POST open").count(), 1);
+    }
+
+    /// I14: the second run of the same request finds the device and adds nothing.
+    #[tokio::test]
+    async fn the_same_keys_again_give_the_same_device() {
+        let new = TestDevice::new(3).published;
+        let mut own = device_item(device(1, 2, u64::from(new.registration.get())), None);
+        own["v"] = json!({ "B": standard_base64(new.identity.signing_key.as_bytes()) });
+        let mut published = keys_item(&new);
+        published["h"] = json!({ "N": "7" });
+        let script = move |call: &crate::testing::Call| match call.operation.as_str() {
+            "Query" => (200, json!({ "Items": [device_item(device(1, 1, 7), None), own] })),
+            "GetItem" => (200, json!({ "Item": published })),
+            _ => done(),
+        };
+        let (backend, calls) = backend(script);
+        let same = LinkRequest { device: new.clone() };
+        assert_eq!(
+            link(&backend, device(1, 1, 7), same).await.unwrap().device,
+            DeviceId::new(2).unwrap()
+        );
+        assert!(!operations(&calls).iter().any(|call| call.starts_with("Transact")));
+
+        let mut other = new;
+        other.registration = waxwing_wire::RegistrationId::MAX;
+        let other = LinkRequest { device: other };
+        assert_eq!(
+            link(&backend, device(1, 1, 7), other).await,
+            Err(LinkError::Taken)
+        );
+    }
+
+    #[tokio::test]
+    async fn x08_nothing_is_read_or_written_for_keys_that_do_not_verify() {
+        let mut new = TestDevice::new(3).published;
+        new.signed_prekey.id = waxwing_wire::KeyId::MAX;
+        let (backend, calls) = backend(|_| done());
+        let result = link(&backend, device(1, 1, 7), LinkRequest { device: new }).await;
+        assert_eq!(result, Err(LinkError::Key(KeyError::Signature)));
+        assert!(operations(&calls).is_empty());
+    }
+}

@@ -13,7 +13,10 @@ use waxwing_wire::{
 use crate::{
     Backend,
     fault::Fault,
-    tables::database::{Commit, MAX_TRANSACTION_ITEMS},
+    tables::{
+        database::{Commit, MAX_TRANSACTION_ITEMS},
+        keys::KeysRecord,
+    },
 };
 
 /// Keys in one transaction, beside the highest published id.
@@ -54,14 +57,8 @@ pub(crate) async fn publish_one_time_prekeys(
 ) -> Result<Option<Published>, Fault> {
     let mut stored = 0;
     let mut lost_races = 0;
-    loop {
-        let Some(record) = backend.keys.find(owner.address).await? else {
-            return Ok(None);
-        };
-        if record.published.registration != owner.registration {
-            return Ok(None);
-        }
-        let highest = record.highest;
+    let mut record = find_registration(backend, owner).await?;
+    while let Some(KeysRecord { highest, .. }) = record {
         let next = next_batch(prekeys, highest);
         let Some(last) = next.last() else {
             return Ok(Some(Published { stored, highest }));
@@ -71,11 +68,26 @@ pub(crate) async fn publish_one_time_prekeys(
             items.push(backend.prekeys.put(owner, prekey)?);
         }
         match backend.database.commit(&items).await? {
-            Commit::Done => stored += u32::try_from(next.len()).unwrap_or(u32::MAX),
-            Commit::ConditionFailed if lost_races < MAX_LOST_RACES => lost_races += 1,
+            Commit::Done => {
+                stored += u32::try_from(next.len()).unwrap_or(u32::MAX);
+                record = record.map(|record| KeysRecord {
+                    highest: Some(last.id),
+                    ..record
+                });
+            }
+            Commit::ConditionFailed if lost_races < MAX_LOST_RACES => {
+                lost_races += 1;
+                record = find_registration(backend, owner).await?;
+            }
             Commit::ConditionFailed => return Err(Fault::Unavailable),
         }
     }
+    Ok(None)
+}
+
+async fn find_registration(backend: &Backend, owner: RegisteredDevice) -> Result<Option<KeysRecord>, Fault> {
+    let record = backend.keys.find(owner.address).await?;
+    Ok(record.filter(|record| record.published.registration == owner.registration))
 }
 
 /// The next keys to add: those above `highest`, as many as one transaction takes.

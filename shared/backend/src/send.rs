@@ -325,3 +325,254 @@ fn compare_account<'a>(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use waxwing_wire::{Ciphertext, MessageId, RequestId, send::RecipientDevice};
+
+    use super::*;
+    use crate::testing::{Answer, Call, backend, condition_failed, device, device_item, done, operations};
+
+    fn record(device: RegisteredDevice) -> DeviceRecord {
+        let signing_key = waxwing_wire::PublicKey::new([2; 33]).unwrap();
+        DeviceRecord {
+            device,
+            signing_key,
+            connection: None,
+            waiting_since: None,
+        }
+    }
+
+    fn listed(devices: &[RegisteredDevice]) -> Listed {
+        Listed {
+            account: devices[0].address.account,
+            devices: devices.iter().map(|device| (device.address, *device)).collect(),
+        }
+    }
+
+    fn directory(devices: &[RegisteredDevice]) -> BTreeMap<AccountId, Vec<DeviceRecord>> {
+        let mut directory = BTreeMap::new();
+        for device in devices {
+            let records: &mut Vec<_> = directory.entry(device.address.account).or_default();
+            records.push(record(*device));
+        }
+        directory
+    }
+
+    fn compared(listing: &[RegisteredDevice], existing: &[RegisteredDevice]) -> Comparison {
+        compare(sender().address, &[listed(listing)], &directory(existing))
+    }
+
+    fn sender() -> RegisteredDevice {
+        device(1, 1, 5)
+    }
+
+    fn known(device: RegisteredDevice) -> KnownDevice {
+        KnownDevice {
+            device: device.address.device,
+            registration: device.registration,
+        }
+    }
+
+    /// I6: the list must be the directory's, device for device and registration for registration.
+    #[test]
+    fn x43_missing_gone_and_reregistered_devices_are_told_apart() {
+        let (same, gone, old, new, missing) = (
+            device(2, 1, 7),
+            device(2, 2, 7),
+            device(2, 3, 7),
+            device(2, 3, 8),
+            device(2, 4, 7),
+        );
+        let comparison = compared(&[same, gone, old], &[same, new, missing]);
+        let account = same.address.account;
+        let expected = AccountMismatch {
+            account,
+            missing: vec![known(missing)],
+            gone: vec![gone.address.device],
+            reregistered: vec![known(new)],
+        };
+        assert_eq!(comparison.mismatches, [expected]);
+        assert_eq!(comparison.present.keys().collect::<Vec<_>>(), [&same]);
+        assert_eq!(comparison.unknown, None);
+    }
+
+    #[test]
+    fn the_senders_own_account_is_compared_without_the_sending_device() {
+        let other = device(1, 2, 7);
+        assert_eq!(compared(&[other], &[sender(), other]).mismatches, []);
+    }
+
+    #[test]
+    fn an_account_without_devices_is_unknown_and_keeps_nothing() {
+        let comparison = compared(&[device(2, 1, 7)], &[device(3, 1, 7)]);
+        assert_eq!(comparison.unknown, Some(device(2, 1, 7).address.account));
+        assert!(comparison.present.is_empty());
+    }
+
+    fn request(devices: &[RegisteredDevice]) -> SendRequest {
+        let mut message = [7; 16];
+        (message[6], message[8]) = (0x70, 0x80);
+        let mut recipients = BTreeMap::<_, Vec<_>>::new();
+        for device in devices {
+            recipients
+                .entry(device.address.account)
+                .or_default()
+                .push(RecipientDevice {
+                    device: device.address.device,
+                    registration: device.registration,
+                    ciphertext: Ciphertext::from_vec(vec![7; 32]).unwrap(),
+                });
+        }
+        let recipients = recipients
+            .into_iter()
+            .map(|(account, devices)| Recipient { account, devices });
+        SendRequest {
+            request: RequestId::MIN,
+            message: MessageId::from_bytes(&message).unwrap(),
+            recipients: recipients.collect(),
+        }
+    }
+
+    /// AWS with these devices in the directory, everything else as wished.
+    fn with_directory(
+        items: Vec<Value>,
+        otherwise: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+    ) -> impl Fn(&Call) -> Answer + Send + Sync + 'static {
+        move |call| match call.operation.as_str() {
+            "Query" => (200, json!({ "Items": items })),
+            _ => otherwise(call),
+        }
+    }
+
+    fn accepted(devices: &[RegisteredDevice]) -> Result<Sent, SendError> {
+        let SendRequest { request, message, .. } = request(devices);
+        Ok(Sent::Accepted(Accepted { request, message }))
+    }
+
+    /// I10: put first, then read who is connected, then post. The other way round loses the message of a device
+    /// that connects in between.
+    #[tokio::test]
+    async fn the_envelope_is_put_before_the_directory_is_read() {
+        let bob = device(2, 1, 7);
+        let (backend, calls) = backend(with_directory(vec![device_item(bob, Some("open"))], |_| done()));
+        assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+        assert_eq!(
+            operations(&calls),
+            ["PutItem mailbox", "Query devices", "POST open"]
+        );
+        assert_eq!(calls.lock().unwrap()[1].body["ConsistentRead"], true);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_is_away_is_marked_once() {
+        let bob = device(2, 1, 7);
+        let away = device_item(bob, None);
+        let mut marked = away.clone();
+        marked["p"] = json!({ "N": "5" });
+        for (item, expected) in [(away, 3), (marked, 2)] {
+            let (backend, calls) = backend(with_directory(vec![item], |_| done()));
+            assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+            let expected = &["PutItem mailbox", "Query devices", "UpdateItem devices"][..expected];
+            assert_eq!(operations(&calls), expected);
+        }
+    }
+
+    /// I11: a dead connection leads to a mark, and the message is accepted.
+    #[tokio::test]
+    async fn a_post_to_a_dead_connection_becomes_a_mark() {
+        let bob = device(2, 1, 7);
+        let script = with_directory(vec![device_item(bob, Some("dead"))], |call| {
+            match call.operation.as_str() {
+                "POST dead" => (410, json!({})),
+                _ => done(),
+            }
+        });
+        let (backend, calls) = backend(script);
+        assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+        let expected = [
+            "PutItem mailbox",
+            "Query devices",
+            "POST dead",
+            "UpdateItem devices",
+        ];
+        assert_eq!(operations(&calls), expected);
+    }
+
+    /// I6, I10: what could be neither posted nor marked is not accepted; the sender repeats it.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_not_accepted_before_its_post_was() {
+        let bob = device(2, 1, 7);
+        let script = with_directory(vec![device_item(bob, Some("open"))], |call| {
+            match call.operation.as_str() {
+                "POST open" => (500, json!({})),
+                _ => done(),
+            }
+        });
+        let (backend, _) = backend(script);
+        let result = send(&backend, sender(), request(&[bob])).await;
+        assert_eq!(result, Err(SendError::Fault(Fault::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn what_was_put_for_a_former_registration_is_taken_back_and_the_rest_announced() {
+        let (same, old, new) = (device(2, 1, 7), device(2, 2, 7), device(2, 2, 8));
+        let items = vec![device_item(same, Some("open")), device_item(new, Some("other"))];
+        let (backend, calls) = backend(with_directory(items, |_| done()));
+        let result = send(&backend, sender(), request(&[same, old])).await;
+        assert!(matches!(result, Ok(Sent::Mismatch(_))), "{result:?}");
+        let calls = calls.lock().unwrap();
+        let deleted: Vec<_> = calls
+            .iter()
+            .filter(|call| call.operation == "DeleteItem")
+            .collect();
+        assert_eq!(deleted.len(), 1);
+        assert_eq!(
+            crate::testing::bytes(&deleted[0].body["Key"]["o"]),
+            old.to_bytes()
+        );
+        assert!(calls.iter().any(|call| call.operation == "POST open"));
+        assert!(!calls.iter().any(|call| call.operation == "POST other"));
+    }
+
+    #[tokio::test]
+    async fn a_message_id_that_carries_other_bytes_is_refused() {
+        let bob = device(2, 1, 7);
+        let script = with_directory(vec![device_item(bob, None)], |call| {
+            match call.operation.as_str() {
+                "PutItem" => {
+                    let mut item = call.body["Item"].clone();
+                    item["c"] = json!({ "B": crate::testing::standard_base64(&[8; 32]) });
+                    condition_failed(&item)
+                }
+                _ => done(),
+            }
+        });
+        let (backend, calls) = backend(script);
+        let result = send(&backend, sender(), request(&[bob])).await;
+        assert_eq!(result, Err(SendError::MessageIdReused));
+        assert!(!operations(&calls).contains(&"DeleteItem mailbox".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_message_to_the_sending_device_itself_changes_nothing() {
+        let (backend, calls) = backend(|_| done());
+        let result = send(&backend, sender(), request(&[sender()])).await;
+        assert_eq!(result, Err(SendError::ListsItself));
+        assert!(operations(&calls).is_empty());
+    }
+
+    #[test]
+    fn the_delivery_of_the_largest_envelope_fits_one_frame() {
+        use waxwing_wire::limits::{MAX_CIPHERTEXT_BYTES, MAX_FRAME_BYTES};
+        let id = EnvelopeId {
+            message: request(&[sender()]).message,
+            from: sender().address,
+        };
+        let ciphertext = Ciphertext::from_vec(vec![7; MAX_CIPHERTEXT_BYTES]).unwrap();
+        let envelopes = vec![Envelope { id, ciphertext }];
+        let news = ServiceFrame::Delivery(Delivery { envelopes });
+        assert!(serde_json::to_vec(&news).unwrap().len() <= MAX_FRAME_BYTES);
+    }
+}

@@ -1,12 +1,13 @@
 //! Connections of devices: `@connections` of the WebSocket API.
 
-use aws_sdk_apigatewaymanagement::{
-    Client, operation::delete_connection::DeleteConnectionError,
-    operation::post_to_connection::PostToConnectionError, primitives::Blob,
-};
+use aws_sdk_apigatewaymanagement::{Client, error::SdkError, primitives::Blob};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use waxwing_wire::ServiceFrame;
 
 use crate::fault::Fault;
+
+/// The status for a connection that is not open (RFC 9110, section 15.5.11).
+const GONE: u16 = 410;
 
 /// API Gateway's name of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +63,8 @@ impl Sockets {
             .connection_id(connection.as_str());
         match request.data(Blob::new(data)).send().await {
             Ok(_) => Ok(Posted::Sent),
-            Err(error) => match error.as_service_error() {
-                Some(PostToConnectionError::GoneException(_)) => Ok(Posted::Gone),
-                _ => Err(Fault::of("PostToConnection", &error)),
-            },
+            Err(error) if is_gone(&error) => Ok(Posted::Gone),
+            Err(error) => Err(Fault::of("PostToConnection", &error)),
         }
     }
 
@@ -74,10 +73,15 @@ impl Sockets {
         let request = self.client.delete_connection().connection_id(connection.as_str());
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteConnectionError::GoneException(_)) => Ok(()),
-                _ => Err(Fault::of("DeleteConnection", &error)),
-            },
+            Err(error) if is_gone(&error) => Ok(()),
+            Err(error) => Err(Fault::of("DeleteConnection", &error)),
         }
     }
+}
+
+/// Whether the connection is gone. By the status, which API Gateway documents, whatever the body says.
+fn is_gone<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    error
+        .raw_response()
+        .is_some_and(|response| response.status().as_u16() == GONE)
 }

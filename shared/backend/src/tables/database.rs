@@ -159,7 +159,78 @@ impl Cancelled {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use serde_json::json;
+
     use super::*;
+    use crate::{
+        tables::item::{binary, item},
+        testing::{Answer, backend, done, operations, refused},
+    };
+
+    fn keys(count: u8) -> Vec<Item> {
+        (0..count).map(|number| item([("o", binary([number]))])).collect()
+    }
+
+    /// The first `count` writes of the call, as those that were left over.
+    fn leave(count: usize, body: &serde_json::Value) -> Answer {
+        let writes = body["RequestItems"]["mailbox"].as_array().unwrap();
+        (200, json!({ "UnprocessedItems": { "mailbox": writes[..count] } }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn x75_writes_that_are_left_over_are_tried_again_alone() {
+        let (backend, calls) = backend(|call| {
+            let writes = call.body["RequestItems"]["mailbox"].as_array().unwrap().len();
+            if writes > 2 { leave(2, &call.body) } else { done() }
+        });
+        assert_eq!(backend.database.delete_all("mailbox", keys(30)).await, Ok(()));
+        let calls = calls.lock().unwrap();
+        let writes =
+            |call: &crate::testing::Call| call.body["RequestItems"]["mailbox"].as_array().unwrap().len();
+        assert_eq!(calls.iter().map(writes).collect::<Vec<_>>(), [25, 5, 4, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn x75_writes_that_stay_left_over_fail_the_whole() {
+        let (backend, calls) = backend(|call| leave(1, &call.body));
+        let result = backend.database.delete_all("mailbox", keys(3)).await;
+        assert_eq!(result, Err(Fault::Unavailable));
+        assert_eq!(calls.lock().unwrap().len(), MAX_TRIES as usize);
+    }
+
+    fn cancel(codes: &[&str]) -> Answer {
+        let (status, mut body) = refused("TransactionCanceledException");
+        let reasons: Vec<_> = codes.iter().map(|code| json!({ "Code": code })).collect();
+        body["CancellationReasons"] = reasons.into();
+        (status, body)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_in_conflict_is_tried_again() {
+        let tries = AtomicU32::new(0);
+        let (backend, _) = backend(move |_| match tries.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => cancel(&["TransactionConflict", "None"]),
+            _ => done(),
+        });
+        assert_eq!(backend.database.commit(&[]).await, Ok(Commit::Done));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_whose_condition_fails_is_not_tried_again() {
+        let (backend, calls) = backend(|_| cancel(&["None", "ConditionalCheckFailed"]));
+        assert_eq!(backend.database.commit(&[]).await, Ok(Commit::ConditionFailed));
+        assert_eq!(operations(&calls), ["TransactWriteItems"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_request_is_tried_again_and_then_unavailable() {
+        let (backend, calls) = backend(|_| refused("ProvisionedThroughputExceededException"));
+        let result = backend.database.delete_all("mailbox", keys(1)).await;
+        assert_eq!(result, Err(Fault::Unavailable));
+        assert_eq!(calls.lock().unwrap().len(), 3);
+    }
 
     fn cancelled(codes: &[&str]) -> Cancelled {
         let reason = |code: &&str| CancellationReason::builder().code(*code).build();

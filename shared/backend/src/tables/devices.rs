@@ -290,3 +290,112 @@ fn read(account: AccountId, item: &Item) -> Result<DeviceRecord, Damaged> {
         waiting_since: reader.optional_number(WAITING_SINCE)?.map(UnixSeconds),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{backend, condition_failed, device, device_item, done, operations};
+
+    fn connection(id: &str) -> ConnectionId {
+        ConnectionId::new(id).unwrap()
+    }
+
+    async fn connect(answer: crate::testing::Answer) -> Result<Connected, Fault> {
+        let (backend, _) = backend(move |_| answer.clone());
+        let opened = Duration::from_millis(1000);
+        let own = connection("own");
+        backend
+            .devices
+            .connect_unless_superseded(device(1, 1, 7), &own, opened)
+            .await
+    }
+
+    fn replaced(old: &str) -> crate::testing::Answer {
+        (
+            200,
+            json!({ "Attributes": { "c": { "S": old }, "t": { "N": "900" } } }),
+        )
+    }
+
+    #[tokio::test]
+    async fn x70_the_connection_that_was_there_is_given_to_be_closed() {
+        let displaced = Some(connection("older"));
+        assert_eq!(connect(replaced("older")).await, Ok(Connected::Now { displaced }));
+        assert_eq!(connect(done()).await, Ok(Connected::Now { displaced: None }));
+    }
+
+    /// I14: a connect that was written and repeated finds itself and must not close itself.
+    #[tokio::test]
+    async fn x70_a_connection_never_displaces_itself() {
+        assert_eq!(
+            connect(replaced("own")).await,
+            Ok(Connected::Now { displaced: None })
+        );
+    }
+
+    #[tokio::test]
+    async fn x70_a_refused_connect_is_superseded_or_of_a_registration_that_is_gone() {
+        let newer = condition_failed(&device_item(device(1, 1, 7), Some("newer")));
+        assert_eq!(connect(newer).await, Ok(Connected::Superseded));
+        let registered_again = condition_failed(&device_item(device(1, 1, 8), None));
+        assert_eq!(connect(registered_again).await, Ok(Connected::Unknown));
+        assert_eq!(
+            connect(condition_failed(&Value::Null)).await,
+            Ok(Connected::Unknown)
+        );
+    }
+
+    /// I11: whoever forgot the dead connection in between may not have marked the device.
+    #[tokio::test]
+    async fn a_dead_connection_that_was_forgotten_already_leads_to_a_mark_all_the_same() {
+        let (backend, calls) = backend(|call| match call.body["UpdateExpression"].as_str() {
+            Some(DISCONNECT_AND_MARK) => condition_failed(&Value::Null),
+            _ => done(),
+        });
+        let dead = connection("dead");
+        let result = backend
+            .devices
+            .replace_connection_with_mark(device(1, 1, 7), &dead, UnixSeconds(5))
+            .await;
+        assert_eq!(result, Ok(()));
+        let calls = calls.lock().unwrap();
+        let expressions: Vec<_> = calls.iter().map(|call| &call.body["UpdateExpression"]).collect();
+        assert_eq!(expressions, [DISCONNECT_AND_MARK, MARK_WAITING]);
+    }
+
+    #[tokio::test]
+    async fn x74_x76_all_pages_of_an_account_are_read_strongly() {
+        let (backend, calls) = backend(|call| {
+            let first = call.body.get("ExclusiveStartKey").is_none();
+            let page = device_item(device(1, if first { 1 } else { 2 }, 7), None);
+            let mut body = json!({ "Items": [page] });
+            if first {
+                body["LastEvaluatedKey"] = json!({ "a": page["a"], "d": page["d"] });
+            }
+            (200, body)
+        });
+        let account = device(1, 1, 7).address.account;
+        let found = backend.devices.find_all(account).await.unwrap();
+        let devices: Vec<_> = found.iter().map(|record| record.device).collect();
+        assert_eq!(devices, [device(1, 1, 7), device(1, 2, 7)]);
+        assert_eq!(operations(&calls), ["Query devices", "Query devices"]);
+        assert!(
+            calls
+                .lock()
+                .unwrap()
+                .iter()
+                .all(|call| call.body["ConsistentRead"] == true)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_a_fault_and_no_panic() {
+        let mut item = device_item(device(1, 1, 7), None);
+        item["d"] = json!({ "B": "" });
+        let (backend, _) = backend(move |_| (200, json!({ "Items": [item] })));
+        let account = device(1, 1, 7).address.account;
+        assert_eq!(backend.devices.find_all(account).await, Err(Fault::Internal));
+    }
+}

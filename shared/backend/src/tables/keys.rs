@@ -217,3 +217,33 @@ fn read(item: &Item) -> Result<KeysRecord, Damaged> {
         highest: key_id(HIGHEST)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{testing::device, verify::tests::TestDevice};
+
+    #[test]
+    fn what_a_device_published_survives_the_table() {
+        let new = TestDevice::new(1).published;
+        let (backend, _) = crate::testing::backend(|_| crate::testing::done());
+        let address = device(1, 2, 7).address;
+        let owner = RegisteredDevice {
+            address,
+            registration: new.registration,
+        };
+        let put = backend
+            .keys
+            .put_if_absent(owner, &new.identity, &new.signed_prekey)
+            .unwrap();
+        let mut item = put.put.unwrap().item;
+        let record = read(&item).unwrap();
+        assert_eq!(record.highest, None);
+        assert_eq!(record.published.device, address.device);
+        assert_eq!(record.published.registration, new.registration);
+        assert_eq!(record.published.identity, new.identity);
+        assert_eq!(record.published.signed_prekey, new.signed_prekey);
+        item.insert(HIGHEST.into(), number(100_u64));
+        assert_eq!(read(&item).unwrap().highest, KeyId::new(100).ok());
+    }
+}

@@ -218,3 +218,160 @@ fn read_or_skip(item: &Item) -> Option<Envelope> {
     let envelope = read(item).map_err(Fault::from);
     envelope.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use waxwing_wire::MessageId;
+
+    use super::*;
+    use crate::testing::{backend, condition_failed, device, done, standard_base64};
+
+    const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+    fn envelope(length: usize) -> Envelope {
+        let mut message = [7; 16];
+        (message[6], message[8]) = (0x70, 0x80);
+        let id = EnvelopeId {
+            message: MessageId::from_bytes(&message).unwrap(),
+            from: device(2, 1, 9).address,
+        };
+        Envelope {
+            id,
+            ciphertext: Ciphertext::from_vec(vec![7; length]).unwrap(),
+        }
+    }
+
+    /// Size of an item as DynamoDB bills it: names and values; a number has a byte for every two digits and one
+    /// more (DynamoDB Developer Guide, "Item sizes and formats").
+    fn billed_bytes(item: &Item) -> usize {
+        let value = |value: &AttributeValue| match value {
+            AttributeValue::B(blob) => blob.as_ref().len(),
+            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            other => panic!("{other:?}"),
+        };
+        item.iter()
+            .map(|(name, attribute)| name.len() + value(attribute))
+            .sum()
+    }
+
+    #[test]
+    fn the_item_of_a_short_text_costs_one_write_unit() {
+        let owner = device(1, 1, 7);
+        let longest = stored(owner, &envelope(ONE_WRITE_UNIT_CIPHERTEXT_BYTES), NOW);
+        assert_eq!(billed_bytes(&longest), 1024);
+    }
+
+    #[test]
+    fn x73_an_item_expires_thirty_days_on_in_seconds() {
+        let item = stored(device(1, 1, 7), &envelope(16), NOW);
+        let expected = NOW.0 + 30 * 24 * 60 * 60;
+        assert_eq!(item[EXPIRES_AT], AttributeValue::N(expected.to_string()));
+    }
+
+    #[test]
+    fn x72_neither_owner_nor_sender_nor_message_can_run_into_another() {
+        let owners = [device(1, 1, 7), device(1, 2, 7), device(1, 1, 8), device(2, 1, 7)];
+        for (number, owner) in owners.iter().enumerate() {
+            for other in &owners[number + 1..] {
+                assert_ne!(key(*owner, envelope(16).id), key(*other, envelope(16).id));
+            }
+        }
+    }
+
+    #[test]
+    fn an_envelope_survives_the_table() {
+        let item = stored(device(1, 1, 7), &envelope(100), NOW);
+        assert_eq!(read(&item), Ok(envelope(100)));
+    }
+
+    async fn put(there: &Envelope) -> Put {
+        let there = json!({
+            "i": { "B": standard_base64(&there.id.to_bytes()) },
+            "c": { "B": standard_base64(there.ciphertext.as_bytes()) },
+        });
+        let (backend, _) = backend(move |_| condition_failed(&there));
+        backend
+            .mailbox
+            .put_if_absent(device(1, 1, 7), &envelope(100), NOW)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_same_bytes_again_are_a_repetition_and_others_are_not() {
+        assert_eq!(put(&envelope(100)).await, Put::Present);
+        assert_eq!(put(&envelope(101)).await, Put::OtherBytes);
+    }
+
+    #[tokio::test]
+    async fn x73_a_put_takes_an_expired_item_for_absent_and_reads_leave_it_out() {
+        let (backend, calls) = backend(|_| done());
+        let owner = device(1, 1, 7);
+        backend
+            .mailbox
+            .put_if_absent(owner, &envelope(16), NOW)
+            .await
+            .unwrap();
+        backend.mailbox.read_alive(owner, None, 10, NOW).await.unwrap();
+        backend.mailbox.has_alive(owner, NOW).await.unwrap();
+        let calls = calls.lock().unwrap();
+        let expression = |call: usize, name: &str| calls[call].body[name].as_str().unwrap().to_owned();
+        assert_eq!(
+            expression(0, "ConditionExpression"),
+            "attribute_not_exists(o) OR expires_at <= :now"
+        );
+        for read in [1, 2] {
+            assert_eq!(expression(read, "FilterExpression"), "expires_at > :now");
+            assert_eq!(
+                calls[read].body["ExpressionAttributeValues"][":now"]["N"],
+                NOW.0.to_string()
+            );
+            assert_eq!(calls[read].body["ConsistentRead"], true);
+        }
+    }
+
+    /// I13: what is damaged is left out and does not block what is behind it.
+    #[tokio::test]
+    async fn x78_a_damaged_item_does_not_block_those_behind_it() {
+        let good = json!({
+            "i": { "B": standard_base64(&envelope(16).id.to_bytes()) },
+            "c": { "B": standard_base64(&[7; 16]) },
+        });
+        let damaged = json!({ "i": good["i"], "c": { "S": "text" } });
+        let (backend, _) = backend(move |_| (200, json!({ "Items": [damaged, good] })));
+        let slice = backend
+            .mailbox
+            .read_alive(device(1, 1, 7), None, 10, NOW)
+            .await
+            .unwrap();
+        assert_eq!(slice.envelopes, [envelope(16)]);
+    }
+
+    #[tokio::test]
+    async fn x76_a_waiting_envelope_behind_expired_ones_is_seen() {
+        let (backend, _) = backend(|call| {
+            let last = json!({ "o": { "B": "AA==" }, "i": { "B": "AA==" } });
+            match call.body.get("ExclusiveStartKey") {
+                None => (200, json!({ "Count": 0, "LastEvaluatedKey": last })),
+                Some(_) => (200, json!({ "Count": 1 })),
+            }
+        });
+        assert_eq!(backend.mailbox.has_alive(device(1, 1, 7), NOW).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn x71_an_ack_deletes_under_the_devices_own_key() {
+        let (backend, calls) = backend(|_| done());
+        let owner = device(1, 1, 7);
+        backend
+            .mailbox
+            .delete_all(owner, [envelope(16).id])
+            .await
+            .unwrap();
+        let calls = calls.lock().unwrap();
+        let key = &calls[0].body["RequestItems"]["mailbox"][0]["DeleteRequest"]["Key"];
+        assert_eq!(crate::testing::bytes(&key["o"]), owner.to_bytes());
+        assert_ne!(key["i"], Value::Null);
+    }
+}

@@ -1,0 +1,178 @@
+//! AWS as a script, for what no real one does on demand: leftovers, throttles, conflicts, lost races, and the
+//! order in which it was asked. Everything else is tested over the embedded DynamoDB, in the scenarios.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, RegisteredDevice, RegistrationId, bytes::from_base64,
+};
+
+use crate::{Backend, Clock, Config};
+
+/// More calls than any test needs.
+const MAX_CALLS: usize = 1000;
+
+/// One request to AWS.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The operation of DynamoDB, or the method and id of a connection.
+    pub(crate) operation: String,
+    /// The table, if there is one.
+    pub(crate) table: String,
+    /// The body; `null` if it is not JSON.
+    pub(crate) body: Value,
+}
+
+/// What AWS answers: status and body.
+pub(crate) type Answer = (u16, Value);
+
+/// The answer to a write that did what was asked.
+pub(crate) fn done() -> Answer {
+    (200, json!({}))
+}
+
+/// DynamoDB's refusal with this code.
+pub(crate) fn refused(code: &str) -> Answer {
+    (
+        400,
+        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}") }),
+    )
+}
+
+/// The refusal of a condition, with the item that is there.
+pub(crate) fn condition_failed(item: &Value) -> Answer {
+    let (status, mut body) = refused("ConditionalCheckFailedException");
+    if let (Value::Object(body), false) = (&mut body, item.is_null()) {
+        body.insert("Item".into(), item.clone());
+    }
+    (status, body)
+}
+
+/// A backend whose AWS answers by `script`, and the calls it made.
+pub(crate) fn backend(
+    script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+) -> (Backend, Arc<Mutex<Vec<Call>>>) {
+    let variables = BTreeMap::from([
+        ("DEVICES_TABLE", "devices"),
+        ("KEYS_TABLE", "keys"),
+        ("PREKEYS_TABLE", "prekeys"),
+        ("MAILBOX_TABLE", "mailbox"),
+        ("TOKEN_AUDIENCE", "waxwing"),
+        ("CONNECTIONS_ENDPOINT", "https://api.example/prod"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ]);
+    let config = Config::read(|name| variables.get(name).map(ToString::to_string)).unwrap();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let connector = SharedHttpConnector::new(Script {
+        script,
+        calls: Arc::clone(&calls),
+    });
+    let client = http_client_fn(move |_, _| connector.clone());
+    (Backend::seeded(&config, Clock::system(), Some(client), 1), calls)
+}
+
+/// Operations and tables of the calls, in order.
+pub(crate) fn operations(calls: &Mutex<Vec<Call>>) -> Vec<String> {
+    let calls = calls.lock().unwrap();
+    calls
+        .iter()
+        .map(|call| format!("{} {}", call.operation, call.table).trim_end().to_owned())
+        .collect()
+}
+
+/// A device of the account whose id ends in `account`.
+pub(crate) fn device(account: u8, device: u64, registration: u64) -> RegisteredDevice {
+    let mut bytes = *b"\x6f\x96\x19\xff\x8b\x86\x40\x11\xb4\x2d\x00\xc0\x4f\xc9\x64\x00";
+    bytes[15] = account;
+    RegisteredDevice {
+        address: DeviceAddress {
+            account: AccountId::from_bytes(&bytes).unwrap(),
+            device: DeviceId::new(device).unwrap(),
+        },
+        registration: RegistrationId::new(registration).unwrap(),
+    }
+}
+
+/// A device record as DynamoDB answers it.
+pub(crate) fn device_item(device: RegisteredDevice, connection: Option<&str>) -> Value {
+    let mut item = json!({
+        "a": { "B": standard_base64(&device.address.account.to_bytes()) },
+        "d": { "B": standard_base64(&[device.address.device.get()]) },
+        "r": { "N": device.registration.to_string() },
+        "v": { "B": standard_base64(&[[2].as_slice(), &[1; 32]].concat()) },
+    });
+    if let (Value::Object(item), Some(connection)) = (&mut item, connection) {
+        item.insert("c".into(), json!({ "S": connection }));
+        item.insert("t".into(), json!({ "N": "1000" }));
+    }
+    item
+}
+
+/// Bytes as DynamoDB's JSON has them.
+pub(crate) fn standard_base64(bytes: &[u8]) -> String {
+    aws_smithy_types::base64::encode(bytes)
+}
+
+struct Script<F> {
+    script: F,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl<F: Fn(&Call) -> Answer + Send + Sync> HttpConnector for Script<F> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let call = read(&request);
+        let mut calls = self.calls.lock().unwrap();
+        assert!(calls.len() < MAX_CALLS, "the code under test does not end");
+        calls.push(call.clone());
+        drop(calls);
+        let (status, body) = (self.script)(&call);
+        let status = StatusCode::try_from(status).unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body.to_string()))))
+    }
+}
+
+impl<F> fmt::Debug for Script<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+fn read(request: &HttpRequest) -> Call {
+    let bytes = request.body().bytes().unwrap_or_default();
+    let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let target = request.headers().get("x-amz-target");
+    let operation = match target {
+        Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+        None => {
+            let connection = request.uri().rsplit('/').next().unwrap_or_default();
+            format!("{} {connection}", request.method())
+        }
+    };
+    let table = body.get("TableName").and_then(Value::as_str).unwrap_or_default();
+    Call {
+        operation,
+        table: table.to_owned(),
+        body: body.clone(),
+    }
+}
+
+/// The bytes of a binary attribute in DynamoDB's JSON.
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
+    let text = value.get("B").and_then(Value::as_str).unwrap_or_default();
+    aws_smithy_types::base64::decode(text).unwrap_or_else(|_| from_base64(text).unwrap_or_default())
+}

@@ -116,3 +116,111 @@ fn response(status: u16, body: &impl Serialize, retry_after: Option<u32>) -> Res
     response.body = Some(Body::Text(body));
     serde_json::to_value(response).map_err(|_| FunctionError::Event)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use waxwing_wire::{AccountId, link::LinkRequest, register::RegisterRequest, upload::UploadRequest};
+
+    use super::*;
+    use crate::{
+        invoke,
+        samples::{body, sample, unreachable_backend},
+    };
+
+    fn request(name: &str) -> Request {
+        Request::read(sample(name)).unwrap()
+    }
+
+    fn expected<T: DeserializeOwned>(name: &str) -> T {
+        serde_json::from_value(body(name)).unwrap()
+    }
+
+    #[test]
+    fn the_sample_requests_are_read_as_what_they_say() {
+        let register: RegisterRequest = request("register").body().unwrap();
+        assert_eq!(register, expected("register"));
+        let link: LinkRequest = request("link").body().unwrap();
+        assert_eq!(link, expected("link"));
+        let upload: UploadRequest = request("upload").body().unwrap();
+        assert_eq!(upload, expected("upload"));
+        let account: AccountId = request("fetch").parameter("userId").unwrap();
+        assert_eq!(account, register.account);
+    }
+
+    #[test]
+    fn a_body_that_api_gateway_encoded_is_decoded() {
+        let mut event = sample("register");
+        let encoded = STANDARD.encode(event["body"].as_str().unwrap());
+        event["body"] = encoded.into();
+        event["isBase64Encoded"] = true.into();
+        let register: RegisterRequest = Request::read(event).unwrap().body().unwrap();
+        assert_eq!(register, expected("register"));
+    }
+
+    async fn refused(function: &str, event: Value) -> (Value, Value) {
+        let reply = invoke(function, &unreachable_backend(), event).await.unwrap();
+        let body: Value = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
+        assert_eq!(reply["headers"]["content-type"], "application/json");
+        (reply["statusCode"].clone(), body["code"].clone())
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_the_status_of_its_code() {
+        let with_body = |body: &str| {
+            let mut event = sample("register");
+            event["body"] = body.into();
+            event
+        };
+        assert_eq!(
+            refused("register", with_body("{")).await,
+            (json!(400), json!("malformed"))
+        );
+        let long = " ".repeat(MAX_BODY_BYTES + 1);
+        assert_eq!(
+            refused("register", with_body(&long)).await,
+            (json!(413), json!("too_large"))
+        );
+        let mut twice = with_body(&STANDARD.encode("{}"));
+        twice["isBase64Encoded"] = true.into();
+        assert_eq!(refused("register", twice).await, (json!(400), json!("malformed")));
+        let mut nonsense = with_body("%");
+        nonsense["isBase64Encoded"] = true.into();
+        assert_eq!(
+            refused("register", nonsense).await,
+            (json!(400), json!("malformed"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_token_is_refused_whatever_its_body() {
+        for function in ["link", "upload", "fetch"] {
+            let mut event = sample(function);
+            event["headers"].as_object_mut().unwrap().remove("authorization");
+            event["body"] = "{".into();
+            assert_eq!(
+                refused(function, event).await,
+                (json!(401), json!("unauthorized")),
+                "{function}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_known_waiting_time_is_in_the_header_that_http_has_for_it() {
+        let mut problem = Problem::new(ErrorCode::RateLimited, "Slower.");
+        problem.retry_after_seconds = Some(7);
+        let reply = response(429, &problem, problem.retry_after_seconds).unwrap();
+        assert_eq!(reply["headers"]["retry-after"], "7");
+        let reply = response(429, &problem, None).unwrap();
+        assert!(reply["headers"].get("retry-after").is_none());
+    }
+
+    #[test]
+    fn x82_the_largest_valid_body_is_within_the_bound() {
+        let mut body = body("register");
+        let prekey = json!({ "id": i32::MAX, "key": body["device"]["identity"]["signing_key"] });
+        body["device"]["one_time_prekeys"] = vec![prekey; 100].into();
+        assert!(body.to_string().len() <= MAX_BODY_BYTES);
+    }
+}

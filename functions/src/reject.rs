@@ -15,3 +15,32 @@ pub(crate) async fn handle(event: Value) -> Result<Value, FunctionError> {
         Err(_) => Problem::new(ErrorCode::Malformed, "The frame is not JSON."),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::sample;
+
+    async fn rejected(body: &str) -> Value {
+        let mut event = sample("reject");
+        event["body"] = body.into();
+        let reply = handle(event).await.unwrap();
+        serde_json::from_str(reply["body"].as_str().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_action_is_named_so_and_its_request_repeated() {
+        let reply = handle(sample("reject")).await.unwrap();
+        let refused: Value = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
+        assert_eq!(refused["code"], "unknown_action");
+        assert_eq!(refused["request"], 3);
+        assert_eq!(refused["retryable"], false);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_object_is_malformed() {
+        for body in ["", "{", "hello", "[]", "7", "null"] {
+            assert_eq!(rejected(body).await["code"], "malformed", "{body:?}");
+        }
+    }
+}

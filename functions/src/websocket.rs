@@ -190,3 +190,189 @@ fn response(status: u16, body: Option<String>) -> Result<Value, FunctionError> {
     response.body = body.map(Body::Text);
     serde_json::to_value(response).map_err(|_| FunctionError::Event)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use waxwing_wire::{ack::AckRequest, claim::ClaimRequest, receive::ReceiveRequest, send::SendRequest};
+
+    use super::*;
+    use crate::{
+        invoke,
+        samples::{body, sample, unreachable_backend},
+    };
+
+    const ACCOUNT: &str = "3b9f2c64-7d1e-4a58-9c0b-5e8d4f6a1b20";
+
+    fn device_of_samples(device: u64, registration: u64) -> RegisteredDevice {
+        RegisteredDevice {
+            address: DeviceAddress {
+                account: ACCOUNT.parse().unwrap(),
+                device: device.try_into().unwrap(),
+            },
+            registration: registration.try_into().unwrap(),
+        }
+    }
+
+    fn phone() -> RegisteredDevice {
+        device_of_samples(1, 1_201_337_011)
+    }
+
+    fn laptop() -> RegisteredDevice {
+        device_of_samples(2, 870_245_593)
+    }
+
+    fn read(name: &str) -> Incoming {
+        incoming(&parse(sample(name)).unwrap()).unwrap()
+    }
+
+    /// The request a sample carries, read apart from the code that is tested.
+    fn expected<T: serde::de::DeserializeOwned>(name: &str) -> T {
+        let mut body = body(name);
+        body.as_object_mut().unwrap().remove("action");
+        serde_json::from_value(body).unwrap()
+    }
+
+    #[test]
+    fn the_sample_frames_are_read_as_what_they_say_from_whom_the_authorizer_named() {
+        let send = ClientFrame::Send(expected::<SendRequest>("send"));
+        assert_eq!(
+            read("send"),
+            Incoming {
+                device: phone(),
+                frame: send
+            }
+        );
+        let ack = ClientFrame::Ack(expected::<AckRequest>("ack"));
+        assert_eq!(
+            read("ack"),
+            Incoming {
+                device: laptop(),
+                frame: ack
+            }
+        );
+        let receive = ClientFrame::Receive(expected::<ReceiveRequest>("receive"));
+        assert_eq!(
+            read("receive"),
+            Incoming {
+                device: laptop(),
+                frame: receive
+            }
+        );
+        let claim = ClientFrame::Claim(expected::<ClaimRequest>("claim"));
+        assert_eq!(
+            read("claim"),
+            Incoming {
+                device: phone(),
+                frame: claim
+            }
+        );
+    }
+
+    #[test]
+    fn the_sample_connections_are_read() {
+        for (name, event_type) in [("connect", "CONNECT"), ("disconnect", "DISCONNECT")] {
+            let event = parse(sample(name)).unwrap();
+            let expected = Connection {
+                device: laptop(),
+                id: ConnectionId::new("cXrVudkBjoECHZw=").unwrap(),
+                opened: Duration::from_millis(1_767_261_601_250),
+            };
+            assert_eq!(connection(event_type, &event.request_context), Ok(expected));
+        }
+    }
+
+    async fn reply(function: &str, event: Value) -> Value {
+        let reply = invoke(function, &unreachable_backend(), event).await.unwrap();
+        assert_eq!(reply["statusCode"], 200);
+        serde_json::from_str(reply["body"].as_str().unwrap()).unwrap()
+    }
+
+    fn sample_with(name: &str, pointer: &str, value: impl Into<Value>) -> Value {
+        let mut event = sample(name);
+        *event.pointer_mut(pointer).unwrap() = value.into();
+        event
+    }
+
+    /// X69: who sent a frame is what the authorizer said. Without that, whatever it is, nothing is done.
+    #[tokio::test]
+    async fn x69_a_frame_without_a_valid_authorizer_context_is_refused() {
+        let authorizer = "/requestContext/authorizer";
+        let bad = [
+            sample_with("send", authorizer, Value::Null),
+            sample_with("send", authorizer, json!({})),
+            sample_with("send", authorizer, json!({ "account": ACCOUNT, "device": "1" })),
+            sample_with("send", &format!("{authorizer}/account"), "not an id"),
+            sample_with("send", &format!("{authorizer}/account"), ACCOUNT.to_uppercase()),
+            sample_with("send", &format!("{authorizer}/device"), "0"),
+            sample_with("send", &format!("{authorizer}/device"), 1),
+            sample_with("send", &format!("{authorizer}/registration"), "-1"),
+            sample_with("send", "/requestContext/eventType", "CONNECT"),
+        ];
+        for event in bad {
+            let context = event["requestContext"].clone();
+            assert_eq!(reply("send", event).await["code"], "unauthorized", "{context}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_valid_authorizer_context_does_not_open() {
+        let bad = [
+            sample_with("connect", "/requestContext/authorizer", json!({})),
+            sample_with("connect", "/requestContext/connectionId", ""),
+            sample_with("connect", "/requestContext/connectedAt", -1),
+            sample_with("connect", "/requestContext/eventType", "MESSAGE"),
+        ];
+        for event in bad {
+            let reply = invoke("connect", &unreachable_backend(), event).await.unwrap();
+            assert_eq!(reply["statusCode"], 401);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_its_request_if_it_can_be_read() {
+        let frames = [
+            (r#"{"action":"send","request":7}"#, Some(7)),
+            (r#"{"action":"ack","request":7,"ids":[]}"#, Some(7)),
+            (r#"{"action":"send","request":-7}"#, None),
+            (r#"{"action":"send""#, None),
+            ("", None),
+            ("[]", None),
+        ];
+        for (frame, request) in frames {
+            let refused = reply("send", sample_with("send", "/body", frame)).await;
+            assert_eq!(refused["type"], "error", "{frame}");
+            assert_eq!(refused["code"], "malformed", "{frame}");
+            assert_eq!(refused.get("request").and_then(Value::as_u64), request, "{frame}");
+        }
+    }
+
+    #[tokio::test]
+    async fn x82_a_frame_beyond_the_bound_is_refused_before_it_is_parsed() {
+        let refused = reply(
+            "send",
+            sample_with("send", "/body", " ".repeat(MAX_MESSAGE_BYTES + 1)),
+        )
+        .await;
+        assert_eq!(refused["code"], "too_large");
+    }
+
+    #[tokio::test]
+    async fn x86_a_refusal_never_repeats_what_the_frame_held() {
+        let frame = r#"{"action":"send","request":1,"message":"hush-hush"}"#;
+        let refused = reply("send", sample_with("send", "/body", frame))
+            .await
+            .to_string();
+        assert!(!refused.contains("hush"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn an_event_of_another_kind_is_an_error_that_does_not_show_it() {
+        for function in ["send", "connect", "disconnect", "reject", "authorize", "register"] {
+            let event = json!({ "headers": "hush-hush" });
+            let error = invoke(function, &unreachable_backend(), event).await.unwrap_err();
+            assert_eq!(error, FunctionError::Event, "{function}");
+            assert!(!error.to_string().contains("hush"));
+        }
+    }
+}

@@ -283,6 +283,8 @@ fn read_point(reader: &mut Reader<'_>) -> Result<[u8; PUBLIC_KEY_BYTES], ParseEr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -444,7 +446,9 @@ mod tests {
             flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
             length in 0..400_usize,
         ) {
-            let mut bytes = if prekey { prekey_message(b"hello") } else { ratchet_message(b"hello") };
+            static MESSAGES: LazyLock<[Vec<u8>; 2]> =
+                LazyLock::new(|| [prekey_message(b"hello"), ratchet_message(b"hello")]);
+            let mut bytes = MESSAGES[usize::from(prekey)].clone();
             for (at, byte) in flips {
                 *at.get_mut(&mut bytes) = byte;
             }

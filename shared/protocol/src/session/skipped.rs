@@ -83,6 +83,11 @@ impl SkippedKeys {
         (in_order && above).then_some(Self { floor, keys })
     }
 
+    #[cfg(test)]
+    pub(super) fn unchecked(floor: u32, keys: VecDeque<(u32, MessageKey)>) -> Self {
+        Self { floor, keys }
+    }
+
     fn position(&self, counter: u32) -> Option<usize> {
         self.keys
             .binary_search_by_key(&counter, |(counter, _)| *counter)

@@ -258,3 +258,185 @@ fn read_point(reader: &mut Reader<'_>) -> Result<[u8; PUBLIC_KEY_BYTES], StateEr
         Err(StateError::Value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::{prelude::*, sample::Index};
+
+    use super::*;
+    use crate::{
+        handshake::initiate,
+        testing::{Device, fresh, receive, sessions},
+    };
+
+    /// Sessions in every shape a state can have.
+    fn samples() -> Vec<Session> {
+        let (alice, bob) = Device::alice_and_bob();
+        let fresh_session = alice.initiate(&bob);
+        let without = initiate(
+            &mut fresh(),
+            &alice.keys,
+            &alice.address,
+            &bob.bundle_with(None),
+            &bob.address,
+        );
+        let (unanswered, responder) = alice.sessions(&bob);
+        let (mut ours, mut theirs) = sessions();
+        let answered = ours.clone();
+        for round in 0..6 {
+            for from_us in [true, false] {
+                let (from, to) = if from_us {
+                    (&mut ours, &mut theirs)
+                } else {
+                    (&mut theirs, &mut ours)
+                };
+                let mut messages = (0..=round % 4).map(|_| from.encrypt(&mut fresh(), b"some").unwrap());
+                receive(to, &messages.next_back().unwrap()).unwrap();
+            }
+        }
+        vec![
+            fresh_session,
+            without.unwrap(),
+            unanswered,
+            responder,
+            answered,
+            ours,
+            theirs,
+        ]
+    }
+
+    #[test]
+    fn every_state_survives_its_stored_form_and_goes_on() {
+        for session in samples() {
+            let stored = session.to_bytes();
+            let mut loaded = Session::from_bytes(&stored).unwrap();
+            assert_eq!(loaded.to_bytes(), stored);
+            assert_eq!(
+                (
+                    loaded.id(),
+                    loaded.base_key(),
+                    loaded.has_received(),
+                    loaded.used_one_time_prekey()
+                ),
+                (
+                    session.id(),
+                    session.base_key(),
+                    session.has_received(),
+                    session.used_one_time_prekey()
+                )
+            );
+            assert!(loaded.encrypt(&mut fresh(), b"goes on").is_ok());
+        }
+    }
+
+    #[test]
+    fn a_state_is_small_and_written_without_growing_its_buffer() {
+        let sizes: Vec<_> = samples().iter().map(|session| session.to_bytes().len()).collect();
+        assert_eq!(sizes[..5], [342, 342, 378, 246, 246]);
+        let (mut alice, mut bob) = sessions();
+        let last = (0..=MAX_SKIPPED_KEYS)
+            .map(|_| alice.encrypt(&mut fresh(), b"").unwrap())
+            .last()
+            .unwrap();
+        receive(&mut bob, &last).unwrap();
+        let stored = bob.to_bytes();
+        assert!(stored.len() > MAX_SKIPPED_KEYS * SKIPPED_BYTES);
+        assert!(stored.len() <= FIXED_BYTES + MAX_CHAINS * CHAIN_BYTES + MAX_SKIPPED_KEYS * SKIPPED_BYTES);
+        assert_eq!(Session::from_bytes(&stored).unwrap().to_bytes(), stored);
+    }
+
+    #[test]
+    fn a_state_cut_or_prolonged_anywhere_is_refused() {
+        for session in samples() {
+            let stored = session.to_bytes();
+            for length in 0..stored.len() {
+                assert!(Session::from_bytes(&stored[..length]).is_err(), "{length}");
+            }
+            let prolonged = [stored.as_slice(), &[0]].concat();
+            assert_eq!(Session::from_bytes(&prolonged).err(), Some(StateError::Length));
+        }
+    }
+
+    #[test]
+    fn another_version_role_or_flag_is_refused() {
+        let stored = samples().remove(3).to_bytes();
+        for (at, byte, error) in [
+            (0, 0, StateError::Version(0)),
+            (0, 2, StateError::Version(2)),
+            (1, 3, StateError::Value),
+            (2, 2, StateError::Value),
+            (35, 4, StateError::Value),
+        ] {
+            let mut stored = stored.to_vec();
+            stored[at] = byte;
+            assert_eq!(Session::from_bytes(&stored).err(), Some(error), "{byte} at {at}");
+        }
+        // A responder that has heard nothing, and an initiator that has, yet would repeat its opening.
+        let mut unheard = stored.to_vec();
+        let chains = stored.len() - (1 + PUBLIC_KEY_BYTES + 36 + 6);
+        unheard.truncate(chains);
+        unheard.push(0);
+        assert_eq!(Session::from_bytes(&unheard).err(), Some(StateError::Value));
+        let (opening, mut mixed) = (samples().remove(0), samples().remove(4));
+        mixed.role = opening.role;
+        mixed.base_key = opening.base_key;
+        assert_eq!(
+            Session::from_bytes(&mixed.to_bytes()).err(),
+            Some(StateError::Value)
+        );
+    }
+
+    #[test]
+    fn x18_skipped_keys_beyond_the_bounds_or_out_of_order_are_refused() {
+        let key = |counter: u32| (counter, MessageKey::new(Secret::zero()));
+        let with = |floor, keys: Vec<u32>| {
+            let mut session = samples().remove(4);
+            let chain = session.ratchet.receiving.current.as_mut().unwrap();
+            chain.chain_key = ChainKey::new(Secret::zero(), 5_000);
+            let skipped = SkippedKeys::unchecked(floor, keys.into_iter().map(key).collect());
+            chain.skipped = skipped;
+            Session::from_bytes(&session.to_bytes()).map(|_| ())
+        };
+        let most = u32::try_from(MAX_SKIPPED_KEYS).unwrap();
+        assert_eq!(with(0, vec![0, 1, 4_999]), Ok(()));
+        assert_eq!(with(0, (0..most).collect()), Ok(()));
+        assert_eq!(with(5_000, vec![]), Ok(()));
+        let bad = Err(StateError::Value);
+        assert_eq!(with(0, (0..=most).collect()), bad, "too many");
+        assert_eq!(with(0, vec![0, 0]), bad, "twice");
+        assert_eq!(with(0, vec![1, 0]), bad, "out of order");
+        assert_eq!(with(2, vec![1, 3]), bad, "below the floor");
+        assert_eq!(with(0, vec![5_000]), bad, "not skipped yet");
+        assert_eq!(with(5_001, vec![]), bad, "a floor above all");
+    }
+
+    proptest! {
+        #[test]
+        fn what_loads_is_stored_the_same_again(
+            which in 0..7_usize,
+            changes in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..4),
+        ) {
+            static STATES: LazyLock<Vec<Vec<u8>>> =
+                LazyLock::new(|| samples().iter().map(|session| session.to_bytes().to_vec()).collect());
+            let mut stored = STATES[which].clone();
+            for (at, byte) in changes {
+                *at.get_mut(&mut stored) = byte;
+            }
+            if let Ok(session) = Session::from_bytes(&stored) {
+                prop_assert_eq!(session.to_bytes().to_vec(), stored);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_loading_fail_otherwise_than_by_its_error(
+            role in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..400)
+        ) {
+            let bytes = [&[VERSION, role, 0], bytes.as_slice()].concat();
+            if let Ok(session) = Session::from_bytes(&bytes) {
+                prop_assert_eq!(session.to_bytes().to_vec(), bytes);
+            }
+        }
+    }
+}

@@ -23,7 +23,7 @@ use crate::FunctionError;
 
 /// Bytes of a request's body. The largest valid one, a device with a hundred one-time prekeys, has about ten
 /// thousand.
-const MAX_BODY_BYTES: usize = 32 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 32 * 1024;
 
 /// A request.
 pub(crate) struct Request(ApiGatewayV2httpRequest);

@@ -25,6 +25,8 @@ mod upload;
 mod websocket;
 
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod samples;
 
 use std::fmt;

@@ -156,3 +156,138 @@ fn show(tx: &Transaction<'_>, message: Option<MessageRow>, effects: &mut Effects
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        events::Event,
+        testing::{Carried, Party, account},
+    };
+
+    const WAIT: u64 = 30_000;
+
+    /// Bob, and `count` messages from Alice under way to him.
+    fn messages(count: usize) -> (Party, Vec<Carried>) {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        let sent = (1..=count)
+            .flat_map(|n| alice.send(bob.account(), &n.to_string()))
+            .collect();
+        (bob, sent)
+    }
+
+    fn gaps(party: &Party) -> Vec<(u64, u64)> {
+        let gap = |event| match event {
+            Event::Gap { missing, .. } => Some((*missing.start(), *missing.end())),
+            _ => None,
+        };
+        party.told().into_iter().filter_map(gap).collect()
+    }
+
+    fn numbers(texts: impl IntoIterator<Item = usize>) -> Vec<String> {
+        texts.into_iter().map(|number| number.to_string()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// I4.
+        #[test]
+        fn x21_any_order_and_any_repetition_is_shown_in_the_sender_s_order(
+            order in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(),
+            repeated in prop::collection::vec(0_usize..12, 0..6),
+        ) {
+            let (mut bob, sent) = messages(12);
+            for index in order.into_iter().chain(repeated) {
+                bob.receive(&sent[index].envelope);
+            }
+            prop_assert_eq!(bob.texts(), numbers(1..=12));
+            prop_assert!(gaps(&bob).is_empty());
+        }
+
+        /// I4.
+        #[test]
+        fn x21_whatever_is_dropped_is_reported_and_all_else_is_shown(
+            dropped in prop::collection::btree_set(1_usize..=10, 1..6),
+            order in Just((1..=12).collect::<Vec<usize>>()).prop_shuffle(),
+        ) {
+            let (mut bob, sent) = messages(12);
+            for number in order.into_iter().filter(|number| !dropped.contains(number)) {
+                bob.receive(&sent[number - 1].envelope);
+            }
+            bob.now += WAIT * 13;
+            for _ in 0..dropped.len() {
+                bob.skip_gaps(WAIT);
+                bob.now += WAIT;
+            }
+            prop_assert_eq!(bob.texts(), numbers((1..=12).filter(|number| !dropped.contains(number))));
+            let reported: Vec<usize> =
+                gaps(&bob).into_iter().flat_map(|(first, last)| first as usize..=last as usize).collect();
+            prop_assert_eq!(reported, dropped.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_gap_is_not_reported_before_its_wait_is_over() {
+        let (mut bob, sent) = messages(3);
+        bob.receive(&sent[2].envelope);
+        bob.now += WAIT - 1;
+        bob.skip_gaps(WAIT);
+        assert!(bob.told().is_empty());
+        bob.now += 1;
+        bob.skip_gaps(WAIT);
+        assert_eq!(gaps(&bob), [(1, 2)]);
+        assert_eq!(bob.texts(), ["3"]);
+    }
+
+    #[test]
+    fn what_arrives_after_its_gap_was_reported_is_shown_as_late() {
+        let (mut bob, sent) = messages(2);
+        bob.receive(&sent[1].envelope);
+        bob.now += WAIT;
+        bob.skip_gaps(WAIT);
+        bob.receive(&sent[0].envelope);
+        assert_eq!(bob.texts(), ["2", "1"]);
+        let late = |event: &Event| matches!(event, Event::Message(message) if message.late);
+        assert_eq!(
+            bob.told().iter().map(late).collect::<Vec<_>>(),
+            [false, false, true]
+        );
+    }
+
+    #[test]
+    fn held_messages_survive_a_restart_and_are_shown_when_the_gap_closes() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::on_disk(account(2), 1, 12);
+        alice.meet(&mut bob);
+        let sent: Vec<_> = (1..=3)
+            .flat_map(|n| alice.send(bob.account(), &n.to_string()))
+            .collect();
+        bob.receive(&sent[1].envelope);
+        bob.receive(&sent[2].envelope);
+        bob.reopen();
+        assert!(bob.told().is_empty());
+        bob.receive(&sent[0].envelope);
+        assert_eq!(bob.texts(), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn more_than_the_bound_is_not_held_back() {
+        let (mut bob, sent) = messages(2);
+        bob.receive(&sent[1].envelope);
+        let now = bob.now;
+        let peer = bob.write(|tx, _| Ok(channels::with_gaps(tx)?[0].peer));
+        for sequence in 3..=MAX_HELD + 1 {
+            bob.write(|tx, _| arrive(tx, peer, sequence, None, now));
+        }
+        assert!(gaps(&bob).is_empty());
+        bob.write(|tx, _| arrive(tx, peer, MAX_HELD + 2, None, now));
+        assert_eq!(gaps(&bob), [(1, 1)]);
+        assert_eq!(bob.texts(), ["2"]);
+        assert_eq!(bob.write(|tx, _| channels::held_count(tx, peer)), 0);
+    }
+}

@@ -76,6 +76,8 @@ pub(crate) fn take_list(
     account: AccountId,
     published: &[PublishedDevice],
 ) -> Result<Effects, OpenError> {
+    // The parent row of the devices.
+    directory::set_stale(tx, account, false)?;
     let mut effects = Effects::default();
     for device in published {
         let keys = sessions::verify_identity(&device.identity)?;
@@ -83,7 +85,6 @@ pub(crate) fn take_list(
     }
     let listed: BTreeSet<_> = published.iter().map(|device| device.device).collect();
     effects.merge(keep_only(tx, account, &listed)?);
-    directory::set_stale(tx, account, false)?;
     Ok(effects)
 }
 
@@ -245,4 +246,121 @@ fn keep_only(
         }
     }
     Ok(effects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::dump,
+        testing::{Party, account},
+    };
+
+    fn plan_for(party: &mut Party, account: AccountId) -> Plan {
+        let me = party.me.clone();
+        party.write(|tx, _| plan(tx, &me, account))
+    }
+
+    #[test]
+    fn a_stranger_s_devices_are_claimed_all_at_once() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        assert_eq!(plan_for(&mut alice, bob.account()), Plan::ClaimAll);
+        alice.meet(&mut bob);
+        assert_eq!(plan_for(&mut alice, bob.account()), Plan::Ready);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_claimed() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        let laptop = Party::new(account(2), 2, 13);
+        alice.meet(&mut bob);
+        alice.list(account(2), &[bob.published(), laptop.published()]);
+        assert_eq!(
+            plan_for(&mut alice, account(2)),
+            Plan::Claim(vec![laptop.address().device])
+        );
+    }
+
+    #[test]
+    fn a_bundle_that_was_asked_for_and_is_missing_has_the_list_fetched() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        let laptop = Party::new(account(2), 2, 13);
+        alice.meet(&mut bob);
+        alice.list(account(2), &[bob.published(), laptop.published()]);
+        let (me, now, rng) = (alice.me.clone(), alice.now, &mut alice.rng);
+        let asked = [laptop.address().device];
+        alice
+            .store
+            .write_now(|tx| take_bundles(tx, rng, &me, (account(2), Some(asked.as_slice())), &[], now))
+            .unwrap();
+        assert_eq!(plan_for(&mut alice, account(2)), Plan::Fetch);
+        alice.list(account(2), &[bob.published()]);
+        assert_eq!(plan_for(&mut alice, account(2)), Plan::Ready);
+    }
+
+    #[test]
+    fn a_bundle_for_a_device_nobody_asked_for_is_not_taken() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        let mut ghost = Party::new(account(2), 2, 13);
+        alice.meet(&mut bob);
+        let before = alice.write(|tx, _| directory::devices(tx, account(2)));
+        let (me, now, rng) = (alice.me.clone(), alice.now, &mut alice.rng);
+        let (asked, bundle) = ([bob.address().device], ghost.bundle());
+        alice
+            .store
+            .write_now(|tx| take_bundles(tx, rng, &me, (account(2), Some(asked.as_slice())), &[bundle], now))
+            .unwrap();
+        assert_eq!(alice.write(|tx, _| directory::devices(tx, account(2))), before);
+    }
+
+    #[test]
+    fn the_own_device_is_never_a_recipient() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let laptop = Party::new(account(1), 2, 12);
+        phone.list(account(1), &[phone.published(), laptop.published()]);
+        let devices = phone.write(|tx, _| directory::devices(tx, account(1)));
+        assert_eq!(devices.len(), 1);
+        assert_eq!(
+            plan_for(&mut phone, account(1)),
+            Plan::Claim(vec![laptop.address().device])
+        );
+    }
+
+    #[test]
+    fn x7_a_device_with_another_identity_key_under_the_same_signing_key_is_refused() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let bob = Party::new(account(2), 1, 12);
+        let mut swapped = bob.published();
+        swapped.identity.identity_key = Party::new(account(3), 1, 13).published().identity.identity_key;
+        let me = alice.me.clone();
+        let before = alice.write(|tx, _| dump(tx));
+        let refused: Result<_, OpenError> = alice
+            .store
+            .write_now(|tx| take_list(tx, &me, account(2), &[swapped]));
+        assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
+        assert_eq!(alice.write(|tx, _| dump(tx)), before);
+    }
+
+    #[test]
+    fn a_device_that_registered_again_gets_a_new_channel_and_a_new_session() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        bob.receive_all(&alice.send(bob.account(), "to the old"));
+        let mut again = Party::new(account(2), 1, 13);
+        alice.list(account(2), &[again.published()]);
+        assert_eq!(
+            plan_for(&mut alice, account(2)),
+            Plan::Claim(vec![again.address().device])
+        );
+        let bundle = again.bundle();
+        alice.claim(account(2), &[bundle]);
+        again.receive_all(&alice.send(account(2), "to the new"));
+        assert_eq!(again.texts(), ["to the new"]);
+        assert_eq!(alice.told(), [Event::IdentityChanged { peer: bob.address() }]);
+    }
 }

@@ -405,3 +405,99 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Party, account};
+
+    /// Bob, to whom `count` messages came, and what readers are told of it.
+    fn bob_with(count: usize) -> (Party, EventSink) {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::on_disk(account(2), 1, 12);
+        alice.meet(&mut bob);
+        for number in 1..=count {
+            bob.receive_all(&alice.send(bob.account(), &number.to_string()));
+        }
+        (bob, EventSink::default())
+    }
+
+    async fn text(events: &mut Events) -> String {
+        match events.next().await {
+            Some(Event::Message(message)) => message.text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_committed_before_a_crash_is_told_after_it() {
+        let (mut bob, sink) = bob_with(2);
+        let mut events = sink.reader(&bob.store).await.unwrap();
+        assert_eq!(text(&mut events).await, "1");
+        assert_eq!(text(&mut events).await, "2");
+        // It ends while "2" is being handled: "1" was confirmed by asking for it.
+        drop(events);
+        bob.reopen();
+        let mut events = sink.reader(&bob.store).await.unwrap();
+        assert_eq!(text(&mut events).await, "2");
+        events.confirm().await;
+        bob.reopen();
+        let mut events = sink.reader(&bob.store).await.unwrap();
+        sink.tell(Event::Connected);
+        assert_eq!(events.next().await, Some(Event::Connected));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_everything_in_order() {
+        let count = EVENTS_PER_READ * 2 + 3;
+        let (bob, sink) = bob_with(count);
+        let mut events = sink.reader(&bob.store).await.unwrap();
+        let newest = bob.store.read_now(timeline::newest).unwrap();
+        for position in [3, newest, 1] {
+            sink.tell(Event::Acked { count: 1 });
+            sink.publish(Effects {
+                events: Vec::new(),
+                grew: Some(position),
+            });
+        }
+        sink.close();
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            told.push(event);
+        }
+        let texts: Vec<_> = told
+            .iter()
+            .filter_map(|event| match event {
+                Event::Message(message) => Some(message.text.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            texts,
+            (1..=count).map(|number| number.to_string()).collect::<Vec<_>>()
+        );
+        assert_eq!(told.len(), count + 3);
+    }
+
+    #[tokio::test]
+    async fn one_who_watches_takes_nothing_from_the_reader() {
+        let (bob, sink) = bob_with(1);
+        let mut observer = sink.observer(&bob.store).await.unwrap();
+        sink.tell(Event::Connected);
+        assert_eq!(observer.next().await, Some(Event::Connected));
+        drop(observer);
+        let mut events = sink.reader(&bob.store).await.unwrap();
+        assert_eq!(text(&mut events).await, "1");
+    }
+
+    #[test]
+    fn x86_a_message_does_not_print_its_text() {
+        let (bob, _) = bob_with(0);
+        let mut alice = Party::new(account(1), 1, 13);
+        let mut bob = bob;
+        alice.meet(&mut bob);
+        bob.receive_all(&alice.send(bob.account(), "for your eyes only"));
+        let printed = format!("{:?}", bob.told());
+        assert!(!printed.contains("eyes"), "{printed}");
+    }
+}

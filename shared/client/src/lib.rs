@@ -36,7 +36,7 @@
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
-//! - `directory`: which devices an account has. `prekeys`: what this device publishes.
+//! - `under_way`: how many messages may be. `directory`: which devices an account has. `prekeys`: what this device publishes.
 //! - `store`: SQLite, one table a file. `transport`: sockets and requests, nothing of their meaning.
 //! - `clock`: the only place that reads the clock and the system's randomness.
 //!
@@ -58,7 +58,10 @@ mod receive;
 mod sessions;
 mod shared;
 mod store;
+#[cfg(test)]
+mod testing;
 mod transport;
+mod under_way;
 
 pub use account::{DeviceCard, LinkError, LinkGrant, RegisterError};
 pub use client::Client;
@@ -70,4 +73,5 @@ pub use prekeys::UploadError;
 pub use shared::OpenError;
 pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};
-pub use waxwing_wire::{AccountId, DeviceAddress, DeviceId, EnvelopeId, ErrorCode, MessageId, Problem};
+pub use waxwing_wire as wire;
+pub use waxwing_wire::{AccountId, DeviceAddress, MessageId};

@@ -36,6 +36,7 @@ use crate::{
         sessions as session_rows,
         timeline::{self, Note},
     },
+    under_way::{UnderWay, WINDOW},
 };
 
 /// Bytes of a text at most, so that one message to both people's full sets of devices fits one WebSocket
@@ -122,6 +123,7 @@ pub(crate) fn append(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outgoing {
     pub(crate) entry: EntryId,
+    pub(crate) recipient: AccountId,
     pub(crate) message: MessageId,
     pub(crate) recipients: Vec<Recipient>,
 }
@@ -135,46 +137,36 @@ pub(crate) struct Prepared {
     pub(crate) learn: BTreeSet<AccountId>,
 }
 
-/// Entries looked at in one go.
-const ENTRIES_PER_READ: usize = 64;
-
-/// Encrypts what is next in the outbox, at most `room` messages. `busy` ones are under way already; those to
-/// `blocked` accounts wait.
+/// Encrypts what may leave now.
 pub(crate) fn prepare(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
-    (busy, blocked): (&BTreeSet<EntryId>, &BTreeSet<AccountId>),
-    room: usize,
+    mut under_way: UnderWay,
     now_millis: u64,
 ) -> Result<Prepared, StoreError> {
     let mut prepared = Prepared::default();
-    let mut waiting = blocked.clone();
-    let mut after = None;
-    while prepared.outgoing.len() < room {
-        let page = outbox::entries_after(tx, after, ENTRIES_PER_READ)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for entry in &page {
-            if prepared.outgoing.len() == room {
-                break;
-            }
-            if busy.contains(&entry.id) || waiting.contains(&entry.recipient) {
+    for recipient in outbox::recipients(tx)? {
+        let entries = outbox::entries_to(tx, recipient, Some(WINDOW))?;
+        for (index, entry) in entries.iter().enumerate() {
+            if !under_way.may_leave(recipient, entry.id) {
                 continue;
             }
-            let mut unknown = unready(tx, me, entry.recipient)?;
+            let mut unknown = unready(tx, me, recipient)?;
             if unknown.is_empty() {
-                unknown = seal_up_to(tx, rng, me, entry, now_millis)?;
+                let so_far = entries.get(..=index).unwrap_or_default();
+                unknown = seal(tx, rng, me, so_far, now_millis)?;
             }
-            if unknown.is_empty() {
-                prepared.outgoing.push(outgoing(tx, me, entry)?);
-            } else {
-                // All of a conversation waits, so that its order holds.
-                waiting.insert(entry.recipient);
-                prepared.learn.extend(unknown.difference(blocked));
+            if !unknown.is_empty() {
+                // All of the conversation waits, so that its order holds.
+                prepared.learn.extend(unknown);
+                break;
             }
+            under_way.leave(recipient, entry.id);
+            prepared.outgoing.push(outgoing(tx, me, entry)?);
         }
     }
+    prepared.learn.retain(|account| !under_way.is_blocked(*account));
     Ok(prepared)
 }
 
@@ -273,17 +265,17 @@ fn unready(tx: &Transaction<'_>, me: &Me, recipient: AccountId) -> Result<BTreeS
     Ok(unready)
 }
 
-/// Encrypts an entry, and those of its conversation before it that are under way, for every device that it
-/// is not encrypted for yet. Returns the accounts with a device whose session is at its end.
-fn seal_up_to(
+/// Encrypts the last of these entries of one conversation, and those before it that are under way, for every
+/// device that each is not encrypted for yet. Returns the accounts with a device whose session is at its end.
+fn seal(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
-    last: &Entry,
+    entries: &[Entry],
     now_millis: u64,
 ) -> Result<BTreeSet<AccountId>, StoreError> {
     let mut unready = BTreeSet::new();
-    for entry in outbox::entries_to(tx, last.recipient, Some(last.id))? {
+    for entry in entries {
         let sealed: BTreeSet<_> = outbox::sealed(tx, entry.id)?
             .iter()
             .map(|sealed| (sealed.account, sealed.device))
@@ -291,7 +283,7 @@ fn seal_up_to(
         for account in accounts(me, entry.recipient) {
             for known in directory::devices(tx, account)? {
                 let missing = !sealed.contains(&(account, known.device));
-                if missing && !seal(tx, rng, me, &entry, (account, known), now_millis)? {
+                if missing && !seal_for(tx, rng, me, entry, (account, known), now_millis)? {
                     unready.insert(account);
                 }
             }
@@ -302,7 +294,7 @@ fn seal_up_to(
 
 /// Encrypts an entry for one device, as the next message of the channel to it. Returns whether there was a
 /// session that could.
-fn seal(
+fn seal_for(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
@@ -359,7 +351,273 @@ fn outgoing(tx: &Transaction<'_>, me: &Me, entry: &Entry) -> Result<Outgoing, St
         .collect();
     Ok(Outgoing {
         entry: entry.id,
+        recipient: entry.recipient,
         message: entry.message,
         recipients,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_wire::{
+        ClientFrame, RequestId,
+        limits::{MAX_DEVICES_PER_ACCOUNT, MAX_MESSAGE_BYTES},
+        send::{AccountMismatch, KnownDevice as Listed, SendRequest},
+    };
+
+    use super::*;
+    use crate::testing::{Party, account};
+
+    fn alice_and_bob() -> (Party, Party) {
+        let mut alice = Party::on_disk(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        (alice, bob)
+    }
+
+    fn listed(party: &Party) -> Listed {
+        Listed {
+            device: party.address().device,
+            registration: party.me.device.registration,
+        }
+    }
+
+    fn corrected(party: &mut Party, sent: &Outgoing, account: AccountMismatch) {
+        let me = party.me.clone();
+        let answer = Mismatch {
+            request: RequestId::MIN,
+            message: sent.message,
+            accounts: vec![account],
+        };
+        party.write(|tx, _| mismatch(tx, &me, &answer));
+    }
+
+    fn under_way(outgoing: &[&Outgoing]) -> UnderWay {
+        let mut under_way = UnderWay::default();
+        for outgoing in outgoing {
+            under_way.leave(outgoing.recipient, outgoing.entry);
+        }
+        under_way
+    }
+
+    /// I17.
+    #[test]
+    fn x25_after_a_crash_the_same_bytes_go_out_again() {
+        let (mut alice, bob) = alice_and_bob();
+        for text in ["one", "two", "three"] {
+            alice.write_to(bob.account(), text);
+        }
+        let before = alice.prepare(UnderWay::default()).outgoing;
+        for _ in 0..3 {
+            alice.reopen();
+            assert_eq!(alice.prepare(UnderWay::default()).outgoing, before);
+        }
+    }
+
+    /// I17: a crash before the commit leaves neither ciphertext nor ratchet state, and nothing has left.
+    #[test]
+    fn x25_a_crash_between_encrypting_and_storing_uses_no_message_key_twice() {
+        let (mut alice, mut bob) = alice_and_bob();
+        alice.write_to(bob.account(), "secret");
+        let (me, now) = (alice.me.clone(), alice.now);
+        let rng = &mut alice.rng;
+        let crashed: Result<(), StoreError> = alice.store.write_now(|tx| {
+            prepare(tx, rng, &me, UnderWay::default(), now)?;
+            Err(StoreError::Damaged("crash before the commit"))
+        });
+        assert!(crashed.is_err());
+        alice.reopen();
+        let stored: i64 =
+            alice.write(|tx, _| Ok(tx.query_row("SELECT count(*) FROM ciphertexts", [], |row| row.get(0))?));
+        assert_eq!(stored, 0);
+        let outgoing = alice.prepare(UnderWay::default()).outgoing;
+        bob.receive_all(&alice.carry(&outgoing[0]));
+        assert_eq!(bob.texts(), ["secret"]);
+    }
+
+    #[test]
+    fn a_message_stays_until_it_is_accepted_and_goes_out_only_then() {
+        let (mut alice, bob) = alice_and_bob();
+        alice.write_to(bob.account(), "patience");
+        let pending = |alice: &mut Party| alice.write(|tx, _| outbox::pending(tx));
+        let outgoing = alice.prepare(UnderWay::default()).outgoing;
+        assert_eq!(pending(&mut alice), 1);
+        assert!(alice.accept(&outgoing[0]));
+        assert_eq!(pending(&mut alice), 0);
+        // A second answer to a repetition changes nothing.
+        assert!(alice.accept(&outgoing[0]));
+        let kept = alice
+            .store
+            .read_now(|tx| messages::of_conversation(tx, bob.account()))
+            .unwrap();
+        assert_eq!(
+            kept.iter().map(|message| message.state).collect::<Vec<_>>(),
+            [MessageState::Accepted]
+        );
+    }
+
+    #[test]
+    fn the_own_account_is_listed_also_without_another_device() {
+        let (mut alice, bob) = alice_and_bob();
+        alice.write_to(bob.account(), "hello");
+        let outgoing = alice.prepare(UnderWay::default()).outgoing;
+        let listed: Vec<_> = outgoing[0]
+            .recipients
+            .iter()
+            .map(|recipient| (recipient.account, recipient.devices.len()))
+            .collect();
+        let mut expected = [(alice.account(), 0), (bob.account(), 1)];
+        expected.sort();
+        assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn x43_a_device_that_turns_up_gets_all_that_is_under_way_in_order() {
+        let (mut alice, mut bob) = alice_and_bob();
+        for text in ["one", "two", "three"] {
+            alice.write_to(bob.account(), text);
+        }
+        let sent = alice.prepare(UnderWay::default()).outgoing;
+        let mut laptop = Party::new(bob.account(), 2, 13);
+        // The answer to the second arrives first.
+        let missing = AccountMismatch {
+            account: bob.account(),
+            missing: vec![listed(&laptop)],
+            gone: Vec::new(),
+            reregistered: Vec::new(),
+        };
+        corrected(&mut alice, &sent[1], missing);
+        let waiting = alice.prepare(under_way(&[&sent[0], &sent[2]]));
+        assert!(waiting.outgoing.is_empty());
+        assert_eq!(waiting.learn, [bob.account()].into());
+        let bundle = laptop.bundle();
+        let (me, rng, now) = (alice.me.clone(), &mut alice.rng, alice.now);
+        let asked = [laptop.address().device];
+        alice
+            .store
+            .write_now(|tx| {
+                let asked = (bob.account(), Some(asked.as_slice()));
+                directory_logic::take_bundles(tx, rng, &me, asked, &[bundle], now)
+            })
+            .unwrap();
+        let again = alice.prepare(under_way(&[&sent[0], &sent[2]])).outgoing;
+        // The first was accepted before the laptop was there: it goes out once more, to the laptop too.
+        assert!(!alice.accept(&sent[0]));
+        assert!(alice.accept(&again[0]));
+        for outgoing in again.iter().chain(&alice.prepare(UnderWay::default()).outgoing) {
+            let carried = alice.carry(outgoing);
+            laptop.receive_all(&carried);
+            bob.receive_all(&carried);
+        }
+        assert_eq!(laptop.texts(), ["one", "two", "three"]);
+        assert_eq!(bob.texts(), ["one", "two", "three"]);
+        // What Bob's phone was sent before is what it was sent again.
+        let phone = |outgoing: &Outgoing| {
+            let carried = alice.carry(outgoing);
+            carried
+                .into_iter()
+                .find(|carried| carried.to == bob.me.device)
+                .unwrap()
+                .envelope
+        };
+        assert_eq!(phone(&sent[1]), phone(&again[0]));
+    }
+
+    #[test]
+    fn x43_a_device_that_is_gone_is_dropped_and_one_that_registered_again_is_encrypted_to_anew() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let mut laptop = Party::new(bob.account(), 2, 13);
+        let bundles = [bob.bundle(), laptop.bundle()];
+        alice.claim(bob.account(), &bundles);
+        alice.write_to(bob.account(), "hello");
+        let sent = alice.prepare(UnderWay::default()).outgoing;
+        let mut again = Party::new(bob.account(), 1, 14);
+        let change = AccountMismatch {
+            account: bob.account(),
+            missing: Vec::new(),
+            gone: vec![laptop.address().device],
+            reregistered: vec![listed(&again)],
+        };
+        corrected(&mut alice, &sent[0], change);
+        assert_eq!(alice.prepare(UnderWay::default()).learn, [bob.account()].into());
+        let bundle = again.bundle();
+        alice.claim(bob.account(), &[bundle]);
+        let corrected = alice.prepare(UnderWay::default()).outgoing;
+        assert_eq!(corrected[0].message, sent[0].message);
+        let carried = alice.carry(&corrected[0]);
+        assert_eq!(
+            carried.iter().map(|carried| carried.to).collect::<Vec<_>>(),
+            [again.me.device]
+        );
+        again.receive_all(&carried);
+        assert_eq!(again.texts(), ["hello"]);
+        let changed = Event::DevicesChanged {
+            account: bob.account(),
+        };
+        assert!(!alice.told().contains(&changed), "a passing event is not kept");
+        let identity = crate::events::Event::IdentityChanged { peer: bob.address() };
+        assert_eq!(alice.told(), [identity]);
+    }
+
+    #[test]
+    fn a_conversation_that_waits_keeps_its_order_and_holds_up_no_other() {
+        let (mut alice, bob) = alice_and_bob();
+        let stranger = account(9);
+        alice.write_to(stranger, "who are you");
+        alice.write_to(bob.account(), "hello");
+        alice.write_to(stranger, "hello?");
+        let prepared = alice.prepare(UnderWay::default());
+        assert_eq!(prepared.learn, [stranger].into());
+        assert_eq!(prepared.outgoing.len(), 1);
+        alice.write(|tx, _| fail_all_to(tx, stranger, FailureReason::UnknownAccount));
+        assert_eq!(alice.write(|tx, _| outbox::pending(tx)), 1);
+        let failed = |event: &Event| {
+            matches!(
+                event,
+                Event::Failed {
+                    reason: FailureReason::UnknownAccount,
+                    ..
+                }
+            )
+        };
+        assert_eq!(alice.told().iter().filter(|event| failed(event)).count(), 2);
+    }
+
+    #[test]
+    fn a_note_to_oneself_goes_to_the_own_other_devices() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let mut laptop = Party::new(account(1), 2, 12);
+        let bundle = laptop.bundle();
+        phone.claim(account(1), &[bundle]);
+        let sent = phone.send(account(1), "milk");
+        laptop.receive_all(&sent);
+        assert_eq!(laptop.texts(), ["milk"]);
+    }
+
+    #[test]
+    fn x82_the_longest_text_to_both_people_s_full_sets_of_devices_fits_one_message() {
+        let (mut alice, bob) = alice_and_bob();
+        let mut bundles: Vec<_> = (2..=MAX_DEVICES_PER_ACCOUNT as u64)
+            .map(|device| Party::new(alice.account(), device, 100 + device).bundle())
+            .collect();
+        let own = std::mem::take(&mut bundles);
+        alice.claim(alice.account(), &own);
+        let theirs: Vec<_> = (1..=MAX_DEVICES_PER_ACCOUNT as u64)
+            .map(|device| Party::new(bob.account(), device, 200 + device).bundle())
+            .collect();
+        alice.claim(bob.account(), &theirs);
+        alice.write_to(bob.account(), &"x".repeat(MAX_TEXT_BYTES));
+        let outgoing = alice.prepare(UnderWay::default()).outgoing.remove(0);
+        let frame = ClientFrame::Send(SendRequest {
+            request: RequestId::MAX,
+            message: outgoing.message,
+            recipients: outgoing.recipients,
+        });
+        let bytes = serde_json::to_string(&frame).unwrap().len();
+        assert!(bytes <= MAX_MESSAGE_BYTES, "{bytes}");
+        assert!(
+            bytes > MAX_MESSAGE_BYTES * 9 / 10,
+            "the bound is far too low: {bytes}"
+        );
+    }
 }

@@ -202,3 +202,87 @@ fn key_id(id: u32) -> Result<KeyId, StoreError> {
 fn public_key(bytes: [u8; PublicKey::BYTES]) -> Result<PublicKey, StoreError> {
     PublicKey::new(bytes).map_err(|_| StoreError::Damaged("public key"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, Party, account};
+
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+
+    fn ids(pairs: &[OneTimePrekeyPair]) -> Vec<u32> {
+        pairs.iter().map(OneTimePrekeyPair::id).collect()
+    }
+
+    fn uploaded(stored: u32, highest: u32) -> Uploaded {
+        Uploaded {
+            stored,
+            highest: Some(KeyId::new(highest.into()).unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_repeated_upload_has_the_same_keys_under_the_same_ids() {
+        let mut party = Party::on_disk(account(1), 1, 11);
+        let first = party.write(|tx, rng| next_batch(tx, rng, 80));
+        assert_eq!(ids(&first), (101..=180).collect::<Vec<_>>());
+        party.reopen();
+        let again = party.write(|tx, rng| next_batch(tx, rng, 95));
+        assert_eq!(
+            published_one_time(&again).unwrap(),
+            published_one_time(&first).unwrap()
+        );
+        let last = Some(KeyId::new(180).unwrap());
+        // The service had stored them already: nothing was added, and that is fine.
+        assert!(party.write(|tx, _| take_answer(tx, last, uploaded(0, 180))));
+        let next = party.write(|tx, rng| next_batch(tx, rng, 5));
+        assert_eq!(ids(&next), (181..=185).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn x12_an_id_is_never_given_to_a_second_key() {
+        let mut party = Party::new(account(1), 1, 11);
+        party.write(|tx, _| Ok(tx.execute("DELETE FROM one_time_prekeys", [])?));
+        let batch = party.write(|tx, rng| next_batch(tx, rng, 1));
+        assert_eq!(ids(&batch), [101]);
+    }
+
+    #[test]
+    fn x12_a_restored_copy_goes_on_above_what_the_service_has_seen() {
+        let mut party = Party::new(account(1), 1, 11);
+        let batch = party.write(|tx, rng| next_batch(tx, rng, 50));
+        let last = batch.last().map(|pair| KeyId::new(pair.id().into()).unwrap());
+        assert!(!party.write(|tx, _| take_answer(tx, last, uploaded(0, 400))));
+        let next = party.write(|tx, rng| next_batch(tx, rng, 50));
+        assert_eq!(ids(&next), (401..=450).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_replaced_signed_prekey_is_kept_for_as_long_as_a_message_for_it_may_be_under_way() {
+        let mut party = Party::new(account(1), 1, 11);
+        let mut rotate = |now| party.write(|tx, rng| prekeys::make_signed(tx, rng, now)).id();
+        assert_eq!(rotate(NOW + DAY), 2);
+        assert_eq!(rotate(NOW + 30 * DAY), 3);
+        assert_eq!(rotate(NOW + 40 * DAY), 4);
+        let kept = |id| {
+            party
+                .store
+                .read_now(|tx| Ok(prekeys::signed(tx, id)?.is_some()))
+                .unwrap()
+        };
+        // The first was replaced 39 days before, the second 10.
+        assert_eq!((1..=4).map(kept).collect::<Vec<_>>(), [false, true, true, true]);
+    }
+
+    #[test]
+    fn prekeys_that_were_handed_out_and_never_used_do_not_pile_up() {
+        let mut party = Party::new(account(1), 1, 11);
+        for _ in 0..12 {
+            party.write(|tx, rng| prekeys::make_one_time(tx, rng, POOL));
+        }
+        let count = "SELECT count(*), max(id) FROM one_time_prekeys";
+        let (count, max): (u32, u32) =
+            party.write(|tx, _| Ok(tx.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?));
+        assert_eq!((count, max), (1_000, 1_300));
+    }
+}

@@ -161,3 +161,253 @@ fn bury(
     }
     Ok(effects)
 }
+
+#[cfg(test)]
+mod tests {
+    use waxwing_wire::{Ciphertext, MessageId};
+
+    use super::*;
+    use crate::{
+        directory::{self as directory_logic, Plan},
+        store::prekeys,
+        testing::{NOW, Party, account},
+        under_way::UnderWay,
+    };
+
+    fn alice_and_bob() -> (Party, Party) {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::on_disk(account(2), 1, 12);
+        alice.meet(&mut bob);
+        (alice, bob)
+    }
+
+    fn garbage(from: DeviceAddress) -> Envelope {
+        Envelope {
+            id: EnvelopeId {
+                message: MessageId::new(NOW, &mut crate::clock::rng()),
+                from,
+            },
+            ciphertext: Ciphertext::from_vec(vec![7; 900]).unwrap(),
+        }
+    }
+
+    fn reasons(party: &Party) -> Vec<UndecryptableReason> {
+        let reason = |event| match event {
+            Event::Undecryptable { reason, .. } => Some(reason),
+            _ => None,
+        };
+        party.told().into_iter().filter_map(reason).collect()
+    }
+
+    /// I3.
+    #[test]
+    fn an_envelope_that_comes_again_is_stored_once_and_needs_no_decrypting() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "once");
+        for _ in 0..3 {
+            bob.receive_all(&sent);
+            bob.reopen();
+        }
+        assert_eq!(bob.texts(), ["once"]);
+        assert_eq!(bob.told().len(), 1);
+    }
+
+    /// I3, I17: a crash between decrypting and the commit leaves everything as it was.
+    #[test]
+    fn an_envelope_whose_transaction_was_undone_can_be_received_again() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "after the crash");
+        let (me, now) = (bob.me.clone(), bob.now);
+        let crashed: Result<(), StoreError> = bob.store.write_now(|tx| {
+            envelope(tx, &me, &sent[0].envelope, now)?;
+            Err(StoreError::Damaged("crash before the commit"))
+        });
+        assert!(crashed.is_err());
+        bob.reopen();
+        assert!(bob.told().is_empty());
+        bob.receive_all(&sent);
+        assert_eq!(bob.texts(), ["after the crash"]);
+    }
+
+    /// I13.
+    #[test]
+    fn x78_what_cannot_be_read_is_told_once_and_does_not_hold_up_what_follows() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let first = alice.send(bob.account(), "before");
+        let poison = garbage(alice.address());
+        let second = alice.send(bob.account(), "after");
+        bob.receive_all(&first);
+        bob.receive(&poison);
+        bob.receive(&poison);
+        bob.receive_all(&second);
+        assert_eq!(bob.texts(), ["before", "after"]);
+        assert_eq!(reasons(&bob), [UndecryptableReason::Malformed]);
+    }
+
+    #[test]
+    fn x13_a_damaged_first_message_burns_no_prekey() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "intact");
+        let mut bytes = sent[0].envelope.ciphertext.as_bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let damaged = Envelope {
+            id: garbage(alice.address()).id,
+            ciphertext: Ciphertext::from_vec(bytes).unwrap(),
+        };
+        bob.receive(&damaged);
+        assert_eq!(reasons(&bob), [UndecryptableReason::NotAuthentic]);
+        bob.receive_all(&sent);
+        assert_eq!(bob.texts(), ["intact"]);
+    }
+
+    #[test]
+    fn x10_a_prekey_is_gone_with_the_first_message_it_opened() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let used = bob.bundle().one_time_prekey.unwrap().id.get() + 1;
+        let kept = |bob: &Party| {
+            bob.store
+                .read_now(|tx| Ok(prekeys::one_time(tx, used)?.is_some()))
+                .unwrap()
+        };
+        assert!(kept(&bob));
+        let sent = alice.send(bob.account(), "first");
+        bob.receive_all(&sent);
+        assert!(!kept(&bob));
+    }
+
+    #[test]
+    fn x10_a_repeated_handshake_under_another_id_shows_nothing() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "once");
+        bob.receive_all(&sent);
+        let replayed = Envelope {
+            id: garbage(alice.address()).id,
+            ciphertext: sent[0].envelope.ciphertext.clone(),
+        };
+        bob.receive(&replayed);
+        assert_eq!(bob.texts(), ["once"]);
+        assert_eq!(reasons(&bob), [UndecryptableReason::Replayed]);
+    }
+
+    #[test]
+    fn x11_a_repeated_handshake_without_one_time_prekey_is_refused_even_when_its_session_is_gone() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::on_disk(account(2), 1, 12);
+        let bundle = bob.bundle_without_one_time_prekey();
+        alice.claim(bob.account(), &[bundle]);
+        alice.claim(alice.account(), &[]);
+        let sent = alice.send(bob.account(), "once");
+        bob.receive_all(&sent);
+        bob.write(|tx, _| Ok(tx.execute("DELETE FROM sessions", [])?));
+        bob.reopen();
+        let replayed = Envelope {
+            id: garbage(alice.address()).id,
+            ciphertext: sent[0].envelope.ciphertext.clone(),
+        };
+        bob.receive(&replayed);
+        assert_eq!(bob.texts(), ["once"]);
+        assert_eq!(reasons(&bob), [UndecryptableReason::Replayed]);
+    }
+
+    #[test]
+    fn x40_a_contact_cannot_tell_us_what_we_wrote_to_somebody_else() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let (carol, me) = (account(3), alice.me.clone());
+        // What a dishonest client would do: content for another conversation, encrypted for Bob.
+        let id = alice.write_to(carol, "forged");
+        let forged = alice.write(|tx, rng| {
+            let peer = directory::device(tx, bob.address())?.unwrap().peer.unwrap();
+            let content = Content {
+                sequence: 1,
+                sent_at_millis: NOW,
+                conversation: carol.to_bytes(),
+                body: Body::Text("forged".to_owned()),
+            };
+            Ok(sessions::encrypt(tx, rng, peer, &content.encode().unwrap(), NOW)?.unwrap())
+        });
+        bob.receive(&Envelope {
+            id: EnvelopeId {
+                message: id,
+                from: me.address(),
+            },
+            ciphertext: Ciphertext::from_vec(forged).unwrap(),
+        });
+        assert!(bob.texts().is_empty());
+        assert_eq!(reasons(&bob), [UndecryptableReason::Misdirected]);
+    }
+
+    #[test]
+    fn x22_a_message_does_not_come_back_to_its_sender_as_one_of_the_other() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "there");
+        bob.receive_all(&sent);
+        bob.list(alice.account(), &[alice.published()]);
+        bob.claim(bob.account(), &[]);
+        let answer = bob.send(alice.account(), "and back");
+        alice.receive_all(&answer);
+        let reflected = Envelope {
+            id: EnvelopeId {
+                message: sent[0].envelope.id.message,
+                from: bob.address(),
+            },
+            ciphertext: sent[0].envelope.ciphertext.clone(),
+        };
+        alice.receive(&reflected);
+        assert_eq!(alice.texts(), ["and back"]);
+        assert_eq!(reasons(&alice).len(), 1);
+    }
+
+    #[test]
+    fn one_who_wrote_first_is_answered_without_burning_a_prekey() {
+        let (mut alice, mut bob) = alice_and_bob();
+        bob.receive_all(&alice.send(bob.account(), "hello"));
+        bob.claim(bob.account(), &[]);
+        bob.write_to(alice.account(), "hello back");
+        let prepared = bob.prepare(UnderWay::default());
+        assert_eq!(prepared.learn, [alice.account()].into());
+        let me = bob.me.clone();
+        let plan = |bob: &mut Party| bob.write(|tx, _| directory_logic::plan(tx, &me, alice.account()));
+        assert_eq!(plan(&mut bob), Plan::Fetch);
+        bob.list(alice.account(), &[alice.published()]);
+        assert_eq!(plan(&mut bob), Plan::Ready);
+    }
+
+    #[test]
+    fn a_sender_that_registered_again_starts_a_channel_of_its_own_and_is_told_of() {
+        let (mut alice, mut bob) = alice_and_bob();
+        for text in ["one", "two"] {
+            bob.receive_all(&alice.send(bob.account(), text));
+        }
+        let mut again = Party::new(alice.account(), 1, 99);
+        again.meet(&mut bob);
+        bob.receive_all(&again.send(bob.account(), "three"));
+        assert_eq!(bob.texts(), ["one", "two", "three"]);
+        let changed = Event::IdentityChanged {
+            peer: alice.address(),
+        };
+        assert_eq!(bob.told().iter().filter(|event| **event == changed).count(), 1);
+        // What its former self sent before is still read.
+        let late = alice.send(bob.account(), "from before");
+        bob.receive_all(&late);
+        assert_eq!(bob.texts().last().unwrap(), "from before");
+    }
+
+    #[test]
+    fn a_message_of_our_own_other_device_is_shown_as_our_own() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let mut laptop = Party::new(account(1), 2, 12);
+        let mut bob = Party::new(account(2), 1, 13);
+        let (to_laptop, to_bob) = (laptop.bundle(), bob.bundle());
+        phone.claim(account(1), &[to_laptop]);
+        phone.claim(account(2), &[to_bob]);
+        let sent = phone.send(bob.account(), "from the phone");
+        assert_eq!(sent.len(), 2);
+        laptop.receive_all(&sent);
+        let told = laptop.told();
+        let [Event::Message(message)] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!(message.own);
+        assert_eq!(message.conversation, bob.account());
+    }
+}

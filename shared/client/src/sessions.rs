@@ -347,3 +347,233 @@ fn reason(error: DecryptError) -> UndecryptableReason {
         | DecryptError::Authentication => UndecryptableReason::NotAuthentic,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        store::directory,
+        testing::{Carried, NOW, Party, account},
+        under_way::WINDOW,
+    };
+    use waxwing_wire::AccountId;
+
+    fn pair() -> (Party, Party) {
+        (
+            Party::on_disk(account(1), 1, 11),
+            Party::on_disk(account(2), 1, 12),
+        )
+    }
+
+    /// The session a device sends with to another.
+    fn current(party: &mut Party, other: DeviceAddress) -> [u8; 32] {
+        party.write(|tx, _| {
+            let peer = directory::device(tx, other)?.unwrap().peer.unwrap();
+            Ok(sessions::current(tx, peer)?.unwrap().session.id())
+        })
+    }
+
+    fn converged(alice: &mut Party, bob: &mut Party) -> bool {
+        let (a, b) = (alice.address(), bob.address());
+        current(alice, b) == current(bob, a)
+    }
+
+    #[test]
+    fn x26_two_sessions_opened_at_once_become_one_and_both_decrypt() {
+        let (mut alice, mut bob) = pair();
+        alice.meet(&mut bob);
+        bob.meet(&mut alice);
+        assert!(!converged(&mut alice, &mut bob));
+        let from_alice = alice.send(bob.account(), "a1");
+        let from_bob = bob.send(alice.account(), "b1");
+        alice.receive_all(&from_bob);
+        bob.receive_all(&from_alice);
+        // Each has heard the other in the other's session; now once more the other way round.
+        let from_alice = alice.send(bob.account(), "a2");
+        let from_bob = bob.send(alice.account(), "b2");
+        alice.receive_all(&from_bob);
+        bob.receive_all(&from_alice);
+        assert!(converged(&mut alice, &mut bob));
+        assert_eq!(alice.texts(), ["b1", "b2"]);
+        assert_eq!(bob.texts(), ["a1", "a2"]);
+    }
+
+    /// Envelopes on their way in one direction, each with how often it was overtaken.
+    #[derive(Default)]
+    struct Wire {
+        under_way: Vec<(Carried, u64)>,
+        sent: usize,
+    }
+
+    impl Wire {
+        fn send(&mut self, from: &mut Party, to: AccountId) {
+            self.sent += 1;
+            let carried = from.send(to, &self.sent.to_string());
+            self.under_way
+                .extend(carried.into_iter().map(|carried| (carried, 0)));
+        }
+
+        /// Delivers one, sometimes twice. As in the outbox, none is overtaken by more than the window allows.
+        fn deliver(&mut self, to: &mut Party, which: usize, twice: bool) {
+            let full = self
+                .under_way
+                .iter()
+                .any(|(_, overtaken)| overtaken + 1 == WINDOW);
+            let which = if full { 0 } else { which };
+            let (carried, _) = self.under_way.remove(which);
+            self.under_way
+                .iter_mut()
+                .take(which)
+                .for_each(|(_, overtaken)| *overtaken += 1);
+            for _ in 0..1 + usize::from(twice) {
+                to.receive(&carried.envelope);
+            }
+        }
+
+        fn all_sent(&self) -> Vec<String> {
+            (1..=self.sent).map(|number| number.to_string()).collect()
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Send,
+        Deliver(prop::sample::Index, bool),
+        Reopen,
+    }
+
+    fn step() -> impl Strategy<Value = (bool, Step)> {
+        let deliver = (any::<prop::sample::Index>(), any::<bool>());
+        let step = prop_oneof![
+            3 => Just(Step::Send),
+            3 => deliver.prop_map(|(which, twice)| Step::Deliver(which, twice)),
+            1 => Just(Step::Reopen),
+        ];
+        (any::<bool>(), step)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        /// I3, I4: both open sessions unknowingly; messages cross in any order, some twice, with restarts in
+        /// between.
+        #[test]
+        fn x26_nothing_is_lost_and_both_end_at_one_session(steps in prop::collection::vec(step(), 1..60)) {
+            let (mut alice, mut bob) = pair();
+            alice.meet(&mut bob);
+            bob.meet(&mut alice);
+            let (mut to_alice, mut to_bob) = (Wire::default(), Wire::default());
+            for (alices, step) in steps {
+                match (step, alices) {
+                    (Step::Send, true) => to_bob.send(&mut alice, bob.account()),
+                    (Step::Send, false) => to_alice.send(&mut bob, alice.account()),
+                    (Step::Deliver(which, twice), _) => {
+                        let (wire, to) =
+                            if alices { (&mut to_alice, &mut alice) } else { (&mut to_bob, &mut bob) };
+                        if !wire.under_way.is_empty() {
+                            wire.deliver(to, which.index(wire.under_way.len()), twice);
+                        }
+                    }
+                    (Step::Reopen, true) => alice.reopen(),
+                    (Step::Reopen, false) => bob.reopen(),
+                }
+            }
+            // At rest: all arrives, and each has heard the other in whatever session is left.
+            for _ in 0..3 {
+                while !to_bob.under_way.is_empty() { to_bob.deliver(&mut bob, 0, false); }
+                while !to_alice.under_way.is_empty() { to_alice.deliver(&mut alice, 0, false); }
+                to_bob.send(&mut alice, bob.account());
+                to_alice.send(&mut bob, alice.account());
+            }
+            while !to_bob.under_way.is_empty() { to_bob.deliver(&mut bob, 0, false); }
+            while !to_alice.under_way.is_empty() { to_alice.deliver(&mut alice, 0, false); }
+            prop_assert_eq!(bob.texts(), to_bob.all_sent());
+            prop_assert_eq!(alice.texts(), to_alice.all_sent());
+            prop_assert!(converged(&mut alice, &mut bob));
+        }
+    }
+
+    #[test]
+    fn a_session_opened_on_purpose_replaces_the_one_before() {
+        let (mut alice, mut bob) = pair();
+        alice.meet(&mut bob);
+        bob.receive_all(&alice.send(bob.account(), "a1"));
+        bob.list(alice.account(), &[alice.published()]);
+        bob.claim(bob.account(), &[]);
+        alice.receive_all(&bob.send(alice.account(), "b1"));
+        for round in 0..8 {
+            // Alice cannot use her sessions any more and opens a new one.
+            let to = bob.address();
+            alice.write(|tx, _| {
+                let peer = directory::device(tx, to)?.unwrap().peer.unwrap();
+                sessions::retire_all(tx, peer)
+            });
+            let bundle = bob.bundle();
+            alice.claim(bob.account(), &[bundle]);
+            bob.receive_all(&alice.send(bob.account(), "again"));
+            assert!(converged(&mut alice, &mut bob), "round {round}");
+            alice.receive_all(&bob.send(alice.account(), "heard"));
+        }
+        assert_eq!(bob.texts().len(), 9);
+        assert_eq!(alice.texts().len(), 9);
+    }
+
+    #[test]
+    fn x27_one_who_opens_session_after_session_is_kept_within_the_bound() {
+        let (mut alice, mut bob) = pair();
+        alice.meet(&mut bob);
+        let to = bob.address();
+        for _ in 0..sessions::MAX_SESSIONS_PER_DEVICE + 20 {
+            bob.receive_all(&alice.send(bob.account(), "flood"));
+            alice.write(|tx, _| {
+                let peer = directory::device(tx, to)?.unwrap().peer.unwrap();
+                sessions::retire_all(tx, peer)
+            });
+            let bundle = bob.bundle_without_one_time_prekey();
+            alice.claim(bob.account(), &[bundle]);
+        }
+        let from = alice.address();
+        let kept = bob.write(|tx, _| Ok(sessions::of_device(tx, from)?.len()));
+        assert_eq!(kept, sessions::MAX_SESSIONS_PER_DEVICE);
+        bob.receive_all(&alice.send(bob.account(), "still read"));
+        assert_eq!(bob.texts().last().unwrap(), "still read");
+    }
+
+    #[test]
+    fn x8_a_bundle_whose_signatures_do_not_verify_opens_nothing() {
+        let (mut alice, mut bob) = pair();
+        let good = bob.bundle();
+        let mut other = Party::new(account(3), 1, 13);
+        let strange = other.bundle();
+        let mut mutations = vec![good.clone(), good.clone(), good.clone(), good.clone()];
+        mutations[0].published.identity.identity_key = strange.published.identity.identity_key;
+        mutations[1].published.identity.signing_key = strange.published.identity.signing_key;
+        mutations[2].published.signed_prekey.key = strange.published.signed_prekey.key;
+        mutations[3].published.signed_prekey.id = waxwing_wire::KeyId::new(2).unwrap();
+        for bundle in mutations {
+            assert!(verify_bundle(&bundle).is_err());
+            let (me, rng) = (alice.me.clone(), &mut alice.rng);
+            let refused: Result<_, OpenError> = alice.store.write_now(|tx| {
+                let asked = (bob.account(), None);
+                crate::directory::take_bundles(tx, rng, &me, asked, std::slice::from_ref(&bundle), NOW)
+            });
+            assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
+        }
+        assert!(verify_bundle(&good).is_ok());
+        let rows = |tx: &Transaction<'_>| {
+            Ok(tx.query_row("SELECT count(*) FROM peers", [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(alice.write(|tx, _| rows(tx)), 0);
+    }
+
+    #[test]
+    fn x86_what_this_device_is_does_not_print_its_keys() {
+        let (alice, _) = pair();
+        let printed = format!("{:?}", alice.me);
+        let secret = alice.me.keys.signing().to_bytes();
+        assert!(!printed.contains(&format!("{:?}", &secret[..4]).replace(['[', ']'], "")));
+        assert!(printed.contains("SigningKeyPair"));
+    }
+}

@@ -3,11 +3,7 @@
 //! Several messages are under way at once; the recipient restores their order. Before a message leaves,
 //! whatever is missing about its recipients is learned: lists of devices, bundles, sessions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -34,14 +30,8 @@ use crate::{
         http::HttpError,
         requests::{Link, RequestError, SendReply},
     },
+    under_way::UnderWay,
 };
-
-/// Messages under way at once, those that wait for another try included. So it bounds how far a message can
-/// be overtaken by later ones, and must stay below the number of chains a session remembers
-/// ([`MAX_CHAINS`](waxwing_protocol::session::MAX_CHAINS)): if each of the later ones is answered, each
-/// begins a chain of its own.
-const MAX_IN_FLIGHT: usize = 4;
-const _: () = assert!(MAX_IN_FLIGHT < waxwing_protocol::session::MAX_CHAINS);
 
 /// Times a message is sent again at once because a list of devices had changed. Lists change rarely; more
 /// than this in a row is a fault somewhere, and waits.
@@ -57,8 +47,7 @@ pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> Disconnec
         me,
         link,
         jobs: FuturesUnordered::new(),
-        busy: BTreeSet::new(),
-        blocked: BTreeSet::new(),
+        under_way: UnderWay::default(),
         tries: BTreeMap::new(),
     };
     loop {
@@ -73,10 +62,7 @@ struct Pump<'a> {
     me: &'a Arc<Me>,
     link: &'a Link,
     jobs: FuturesUnordered<BoxFuture<'a, Done>>,
-    /// Messages under way, or waiting for another try.
-    busy: BTreeSet<EntryId>,
-    /// Accounts that are being learned about.
-    blocked: BTreeSet<AccountId>,
+    under_way: UnderWay,
     tries: BTreeMap<EntryId, Tries>,
 }
 
@@ -113,23 +99,16 @@ impl<'a> Pump<'a> {
     }
 
     async fn start(&mut self) -> Result<(), DisconnectReason> {
-        let room = MAX_IN_FLIGHT.saturating_sub(self.busy.len());
-        if room == 0 {
-            return Ok(());
-        }
-        let (me, busy, blocked) = (self.me.clone(), self.busy.clone(), self.blocked.clone());
+        let (me, under_way) = (self.me.clone(), self.under_way.clone());
         let prepared = self
             .shared
             .store
-            .write(move |tx| {
-                let rng = &mut clock::rng();
-                outbox::prepare(tx, rng, &me, (&busy, &blocked), room, clock::now_millis())
-            })
+            .write(move |tx| outbox::prepare(tx, &mut clock::rng(), &me, under_way, clock::now_millis()))
             .await
             .map_err(failed)?;
         // The transaction is committed: from here on bytes may leave.
         for outgoing in prepared.outgoing {
-            self.busy.insert(outgoing.entry);
+            self.under_way.leave(outgoing.recipient, outgoing.entry);
             let link = self.link;
             let job = async move {
                 let reply = link.send(outgoing.message, outgoing.recipients.clone()).await;
@@ -138,7 +117,7 @@ impl<'a> Pump<'a> {
             self.jobs.push(job.boxed());
         }
         for account in prepared.learn {
-            self.blocked.insert(account);
+            self.under_way.block(account);
             let (shared, me, link) = (self.shared, self.me, self.link);
             let job = async move { Done::Learned(account, learn(shared, me, link, account).await) };
             self.jobs.push(job.boxed());
@@ -148,9 +127,7 @@ impl<'a> Pump<'a> {
 
     async fn take(&mut self, done: Done) -> Result<(), DisconnectReason> {
         match done {
-            Done::Rested(entry) => {
-                self.busy.remove(&entry);
-            }
+            Done::Rested(entry) => self.under_way.release(entry),
             Done::Sent(sent, Ok(SendReply::Accepted)) => self.accepted(sent).await?,
             Done::Sent(sent, Ok(SendReply::Mismatch(mismatch))) => {
                 let me = self.me.clone();
@@ -163,14 +140,14 @@ impl<'a> Pump<'a> {
                 let tries = self.tries(sent.entry);
                 tries.corrections += 1;
                 if tries.corrections <= PROMPT_CORRECTIONS {
-                    self.busy.remove(&sent.entry);
+                    self.under_way.release(sent.entry);
                 } else {
                     self.rest(sent.entry, Duration::ZERO);
                 }
             }
-            Done::Sent(sent, Err(error)) => self.not_sent(sent.entry, error).await?,
+            Done::Sent(sent, Err(error)) => self.not_sent(&sent, error).await?,
             Done::Learned(account, result) => {
-                self.blocked.remove(&account);
+                self.under_way.unblock(account);
                 self.learned(account, result).await?;
             }
         }
@@ -178,7 +155,7 @@ impl<'a> Pump<'a> {
     }
 
     async fn accepted(&mut self, sent: Outgoing) -> Result<(), DisconnectReason> {
-        let entry = sent.entry;
+        let (entry, recipient) = (sent.entry, sent.recipient);
         // If a loss of power undoes this, the same bytes are sent and accepted once more.
         let accepted = self
             .shared
@@ -186,15 +163,18 @@ impl<'a> Pump<'a> {
             .write_lightly(move |tx| outbox::accepted(tx, &sent))
             .await;
         let (complete, effects) = accepted.map_err(failed)?;
-        self.busy.remove(&entry);
         if complete {
+            self.under_way.finish(recipient, entry);
             self.tries.remove(&entry);
+        } else {
+            self.under_way.release(entry);
         }
         self.publish(effects);
         Ok(())
     }
 
-    async fn not_sent(&mut self, entry: EntryId, error: RequestError) -> Result<(), DisconnectReason> {
+    async fn not_sent(&mut self, sent: &Outgoing, error: RequestError) -> Result<(), DisconnectReason> {
+        let entry = sent.entry;
         let reason = match error {
             RequestError::Closed => return Err(DisconnectReason::Broken),
             RequestError::TimedOut => return Err(DisconnectReason::TimedOut),
@@ -219,7 +199,7 @@ impl<'a> Pump<'a> {
             .write(move |tx| outbox::fail(tx, entry, reason))
             .await;
         self.publish(given_up.map_err(failed)?);
-        self.busy.remove(&entry);
+        self.under_way.finish(sent.recipient, entry);
         self.tries.remove(&entry);
         Ok(())
     }
@@ -235,6 +215,7 @@ impl<'a> Pump<'a> {
             Err(LearnError::UnknownAccount) => FailureReason::UnknownAccount,
             Err(LearnError::InvalidKeys) => FailureReason::InvalidKeys,
         };
+        self.under_way.forget(account);
         let given_up = self
             .shared
             .store

@@ -24,7 +24,10 @@ mod schema;
 pub(crate) mod sessions;
 pub(crate) mod timeline;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
@@ -73,6 +76,8 @@ impl Store {
     /// Opens the file, makes or migrates its tables and locks it. Blocks.
     pub(crate) fn open(location: &StoreLocation, durability: Durability) -> Result<Self, StoreError> {
         let mut connection = open_connection(location)?;
+        // Whoever has the file keeps it: waiting for it is in vain.
+        connection.busy_timeout(Duration::ZERO)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         // A used key is overwritten, not only unlinked.
         connection.pragma_update(None, "secure_delete", "ON")?;
@@ -229,6 +234,28 @@ fn in_use(error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
         _ => error.into(),
     }
+}
+
+/// Every row of every table as text, to see that nothing changed.
+#[cfg(test)]
+pub(crate) fn dump(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
+    let tables =
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1";
+    let names: Vec<String> = tx
+        .prepare(tables)?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut rows = Vec::new();
+    for name in names {
+        let mut select = tx.prepare(&format!("SELECT * FROM {name} ORDER BY 1, 2"))?;
+        let columns = select.column_count();
+        let read = select.query_map([], |row| {
+            let values: Result<Vec<rusqlite::types::Value>, _> = (0..columns).map(|at| row.get(at)).collect();
+            Ok(format!("{name} {:?}", values?))
+        })?;
+        rows.extend(read.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]

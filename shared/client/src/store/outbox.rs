@@ -9,6 +9,13 @@ use super::{StoreError, columns, messages::MessageRow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryId(i64);
 
+#[cfg(test)]
+impl EntryId {
+    pub(crate) fn from_row(id: i64) -> Self {
+        Self(id)
+    }
+}
+
 /// A message that is not accepted yet.
 #[derive(Clone)]
 pub(crate) struct Entry {
@@ -51,29 +58,23 @@ pub(crate) fn pending(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// The first `count` entries after one, oldest first.
-pub(crate) fn entries_after(
-    tx: &Transaction<'_>,
-    after: Option<EntryId>,
-    count: usize,
-) -> Result<Vec<Entry>, StoreError> {
-    let select = format!("{SELECT} WHERE outbox.id > ?1 ORDER BY outbox.id LIMIT ?2");
-    let mut select = tx.prepare_cached(&select)?;
-    let after = after.map_or(0, |EntryId(id)| id);
-    let rows = select.query_map(params![after, columns::to_integer(count as u64)], read)?;
+/// The recipients of all entries, the one whose message waits longest first.
+pub(crate) fn recipients(tx: &Transaction<'_>) -> Result<Vec<AccountId>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT recipient FROM outbox GROUP BY recipient ORDER BY min(id)")?;
+    let rows = select.query_map([], |row| columns::account(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The entries to a recipient, oldest first, as far as `last` if one is given.
+/// The entries to a recipient, oldest first, at most so many.
 pub(crate) fn entries_to(
     tx: &Transaction<'_>,
     recipient: AccountId,
-    last: Option<EntryId>,
+    count: Option<u64>,
 ) -> Result<Vec<Entry>, StoreError> {
-    let select = format!("{SELECT} WHERE recipient = ?1 AND outbox.id <= ?2 ORDER BY outbox.id");
+    let select = format!("{SELECT} WHERE recipient = ?1 ORDER BY outbox.id LIMIT ?2");
     let mut select = tx.prepare_cached(&select)?;
-    let last = last.map_or(i64::MAX, |EntryId(id)| id);
-    let rows = select.query_map(params![recipient.to_bytes(), last], read)?;
+    let count = count.map_or(i64::MAX, columns::to_integer);
+    let rows = select.query_map(params![recipient.to_bytes(), count], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn x82_a_message_longer_than_a_frame_leaves_as_fragments_of_one_text() {
-        let text = "é".repeat(FRAGMENT_BYTES);
+        let text = "é".repeat(FRAGMENT_BYTES) + "!";
         let frames = fragments(text.clone().into());
         assert_eq!(frames.len(), 3);
         let mut whole = Vec::new();

@@ -1,0 +1,288 @@
+//! Devices for tests: real stores, real sessions, and envelopes carried by hand.
+
+use std::sync::Arc;
+
+use rand::{SeedableRng, rngs::StdRng};
+use rusqlite::Transaction;
+use tempfile::TempDir;
+use waxwing_protocol::keys::DeviceKeys;
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, Envelope, EnvelopeId, MessageId, RegisteredDevice, RegistrationId,
+    claim::PrekeyBundle,
+    keys::{NewDevice, OneTimePrekey, PublishedDevice},
+};
+
+use crate::{
+    channel,
+    config::{Durability, StoreLocation},
+    directory,
+    events::{Effects, Event},
+    outbox::{self, Outgoing, Prepared},
+    prekeys, receive,
+    sessions::Me,
+    store::{
+        Store, StoreError,
+        identity::{self, ThisDevice},
+        timeline,
+    },
+    transport::token::Credentials,
+    under_way::UnderWay,
+};
+
+/// A moment to begin at.
+pub(crate) const NOW: u64 = 1_800_000_000_000;
+
+/// One device with a store of its own.
+pub(crate) struct Party {
+    pub(crate) store: Store,
+    pub(crate) me: Arc<Me>,
+    pub(crate) rng: StdRng,
+    pub(crate) now: u64,
+    published: NewDevice,
+    pool: Vec<OneTimePrekey>,
+    file: Option<TempDir>,
+}
+
+/// An account for tests.
+pub(crate) fn account(seed: u64) -> AccountId {
+    AccountId::random(&mut StdRng::seed_from_u64(seed))
+}
+
+impl Party {
+    /// A device of an account, in memory. `seed` decides its keys.
+    pub(crate) fn new(account: AccountId, device: u64, seed: u64) -> Self {
+        Self::at(StoreLocation::Memory, None, account, device, seed)
+    }
+
+    /// The same with its store in a file, so that it can be dropped and opened again.
+    pub(crate) fn on_disk(account: AccountId, device: u64, seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::File(folder.path().join("device.db"));
+        Self::at(location, Some(folder), account, device, seed)
+    }
+
+    fn at(
+        location: StoreLocation,
+        file: Option<TempDir>,
+        account: AccountId,
+        device: u64,
+        seed: u64,
+    ) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let store = Store::open(&location, Durability::ProcessCrash).unwrap();
+        let address = DeviceAddress {
+            account,
+            device: DeviceId::new(device).unwrap(),
+        };
+        let this = ThisDevice {
+            keys: DeviceKeys::generate(&mut rng),
+            registration: RegistrationId::random(&mut rng),
+            account: Some(account),
+            device: Some(address.device),
+        };
+        let published = store
+            .write_now::<_, StoreError>(|tx| {
+                identity::insert(tx, &this)?;
+                prekeys::make_first(tx, &mut rng, NOW)?;
+                let published = prekeys::first_published(tx, &this.keys, this.registration)?;
+                prekeys::confirm_first(tx, &published)?;
+                Ok(published)
+            })
+            .unwrap();
+        let registered = RegisteredDevice {
+            address,
+            registration: this.registration,
+        };
+        let me = Me {
+            credentials: Credentials {
+                key: this.keys.signing().clone(),
+                device: registered,
+                audience: "test".to_owned(),
+            },
+            keys: this.keys,
+            device: registered,
+        };
+        Self {
+            store,
+            me: Arc::new(me),
+            rng,
+            now: NOW,
+            pool: published.one_time_prekeys.clone(),
+            published,
+            file,
+        }
+    }
+
+    pub(crate) fn address(&self) -> DeviceAddress {
+        self.me.address()
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        self.me.address().account
+    }
+
+    /// Drops the store and opens its file again, as after a crash.
+    pub(crate) fn reopen(&mut self) {
+        let path = self.file.as_ref().unwrap().path().join("device.db");
+        self.store.close().unwrap();
+        self.store = Store::open(&StoreLocation::File(path), Durability::ProcessCrash).unwrap();
+    }
+
+    /// The device as the service lists it.
+    pub(crate) fn published(&self) -> PublishedDevice {
+        PublishedDevice {
+            device: self.me.address().device,
+            registration: self.published.registration,
+            identity: self.published.identity,
+            signed_prekey: self.published.signed_prekey,
+        }
+    }
+
+    /// A bundle as the service hands one out.
+    pub(crate) fn bundle(&mut self) -> PrekeyBundle {
+        PrekeyBundle {
+            published: self.published(),
+            one_time_prekey: self.pool.pop(),
+        }
+    }
+
+    /// A bundle when the pool is empty.
+    pub(crate) fn bundle_without_one_time_prekey(&self) -> PrekeyBundle {
+        PrekeyBundle {
+            published: self.published(),
+            one_time_prekey: None,
+        }
+    }
+
+    pub(crate) fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &mut StdRng) -> Result<T, StoreError>,
+    ) -> T {
+        let rng = &mut self.rng;
+        self.store.write_now(|tx| work(tx, rng)).unwrap()
+    }
+
+    /// Learns all devices of an account by a claim.
+    pub(crate) fn claim(&mut self, account: AccountId, bundles: &[PrekeyBundle]) -> Effects {
+        let (me, now, rng) = (self.me.clone(), self.now, &mut self.rng);
+        self.store
+            .write_now(|tx| directory::take_bundles(tx, rng, &me, (account, None), bundles, now))
+            .unwrap()
+    }
+
+    /// Learns of another device as the only one of its account, and that we have none but this one.
+    pub(crate) fn meet(&mut self, other: &mut Party) {
+        let bundle = other.bundle();
+        self.claim(other.account(), &[bundle]);
+        self.claim(self.account(), &[]);
+    }
+
+    /// Learns the list of an account's devices, without bundles.
+    pub(crate) fn list(&mut self, account: AccountId, devices: &[PublishedDevice]) -> Effects {
+        let me = self.me.clone();
+        self.store
+            .write_now(|tx| directory::take_list(tx, &me, account, devices))
+            .unwrap()
+    }
+
+    /// Puts a text into the outbox.
+    pub(crate) fn write_to(&mut self, to: AccountId, text: &str) -> MessageId {
+        let (from, now) = (self.address(), self.now);
+        self.now += 1;
+        self.write(|tx, rng| outbox::append(tx, rng, from, to, text, now))
+    }
+
+    /// Encrypts what is in the outbox and may leave.
+    pub(crate) fn prepare(&mut self, under_way: UnderWay) -> Prepared {
+        let (me, now) = (self.me.clone(), self.now);
+        self.write(|tx, rng| outbox::prepare(tx, rng, &me, under_way, now))
+    }
+
+    /// Takes the answer *accepted*; whether the message is done with.
+    pub(crate) fn accept(&mut self, sent: &Outgoing) -> bool {
+        self.write(|tx, _| outbox::accepted(tx, sent)).0
+    }
+
+    /// Sends a text to an account all of whose devices are known; the envelopes it became.
+    pub(crate) fn send(&mut self, to: AccountId, text: &str) -> Vec<Carried> {
+        self.write_to(to, text);
+        let prepared = self.prepare(UnderWay::default());
+        assert!(prepared.learn.is_empty(), "unknown: {:?}", prepared.learn);
+        let [outgoing] = &prepared.outgoing[..] else {
+            panic!("{:?}", prepared.outgoing.len());
+        };
+        assert!(self.accept(outgoing));
+        self.carry(outgoing)
+    }
+
+    /// The envelopes of a message.
+    pub(crate) fn carry(&self, outgoing: &Outgoing) -> Vec<Carried> {
+        let id = EnvelopeId {
+            message: outgoing.message,
+            from: self.address(),
+        };
+        let mut carried = Vec::new();
+        for recipient in &outgoing.recipients {
+            for device in &recipient.devices {
+                let address = DeviceAddress {
+                    account: recipient.account,
+                    device: device.device,
+                };
+                let ciphertext = device.ciphertext.clone();
+                carried.push(Carried {
+                    to: RegisteredDevice {
+                        address,
+                        registration: device.registration,
+                    },
+                    envelope: Envelope { id, ciphertext },
+                });
+            }
+        }
+        carried
+    }
+
+    /// Takes an envelope.
+    pub(crate) fn receive(&mut self, envelope: &Envelope) -> Effects {
+        let (me, now) = (self.me.clone(), self.now);
+        self.write(|tx, _| receive::envelope(tx, &me, envelope, now))
+    }
+
+    /// Takes those of these envelopes that are for this device.
+    pub(crate) fn receive_all(&mut self, carried: &[Carried]) {
+        for carried in carried {
+            if carried.to == self.me.device {
+                self.receive(&carried.envelope);
+            }
+        }
+    }
+
+    /// Reports gaps older than this.
+    pub(crate) fn skip_gaps(&mut self, wait_millis: u64) {
+        let now = self.now;
+        self.write(|tx, _| channel::skip_old_gaps(tx, wait_millis, now));
+    }
+
+    /// Everything the app was to be told so far.
+    pub(crate) fn told(&self) -> Vec<Event> {
+        let events = self
+            .store
+            .read_now(|tx| timeline::events_between(tx, 0, u64::MAX, usize::MAX));
+        events.unwrap().into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The texts of the messages it was told, in order.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let text = |event| match event {
+            Event::Message(message) => Some(message.text),
+            _ => None,
+        };
+        self.told().into_iter().filter_map(text).collect()
+    }
+}
+
+/// An envelope on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Carried {
+    pub(crate) to: RegisteredDevice,
+    pub(crate) envelope: Envelope,
+}

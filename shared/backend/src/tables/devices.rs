@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     error::SdkError,
-    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -154,8 +154,8 @@ impl Devices {
             .expression_attribute_values(":registration", number(device.registration.get()))
             .return_values(ReturnValue::UpdatedOld);
         match conditional(update).await? {
-            Conditional::Done(output) => {
-                let old = connection_of(output.attributes.as_ref());
+            Conditional::Done(replaced) => {
+                let old = connection_of(replaced.as_ref());
                 Ok(Connected::Now {
                     displaced: old.filter(|old| old != connection),
                 })
@@ -234,14 +234,15 @@ impl Devices {
 
 /// What became of a conditional update.
 enum Conditional {
-    Done(UpdateItemOutput),
+    /// It held; here is what the update replaced, if that was asked for.
+    Done(Option<Item>),
     /// The condition did not hold; here is the item, if there is one.
     Refused(Option<Item>),
 }
 
 async fn conditional(update: UpdateItemFluentBuilder) -> Result<Conditional, Fault> {
     match update.send().await {
-        Ok(output) => Ok(Conditional::Done(output)),
+        Ok(output) => Ok(Conditional::Done(output.attributes)),
         Err(error) => refused(error).map(Conditional::Refused),
     }
 }

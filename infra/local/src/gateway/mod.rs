@@ -1,3 +1,189 @@
-//! API Gateway: a WebSocket and an HTTP front.
+//! API Gateway on this machine: a WebSocket API and an HTTP API in front of the template's functions.
+//!
+//! It keeps what AWS documents and what code comes to rely on: who is asked before a connection exists, what an
+//! event looks like, which route a message takes, what comes back when a function fails, and every limit.
+//! What AWS does not document is decided for the stricter side and said at the place.
+//!
+//! # Layout
+//! - WebSocket: [`websocket`] (handshake, [`authorizer`], [`policy`]), then [`session`] (an open connection),
+//!   then [`messages`] ([`selection`], [`reply`]); [`connections`] is what `@connections` acts on; [`events`].
+//! - HTTP: [`http_api`] ([`http_routes`], [`http_event`], [`http_reply`]).
+//! - [`limits`]: every bound. [`observer`]: shows every WebSocket message to whoever looks on.
 
+mod authorizer;
 pub mod connections;
+mod events;
+mod http_api;
+mod http_event;
+mod http_reply;
+mod http_routes;
+mod ids;
+pub mod limits;
+mod messages;
+mod observer;
+mod policy;
+mod reply;
+mod selection;
+mod session;
+mod websocket;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::broadcast;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use limits::Lifetimes;
+pub use observer::ObservedFrame;
+
+use crate::{
+    clock::{self, OffsetClock},
+    lambda::Lambda,
+    meter::Meter,
+    template::{Surroundings, Template, WebSocketSpec},
+};
+use connections::Connections;
+use http_api::HttpApi;
+use observer::Observer;
+
+/// A response of the gateway.
+pub type GatewayResponse = Response<Full<Bytes>>;
+
+/// What tests change about a gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How long connections live.
+    pub lifetimes: Lifetimes,
+    /// The time that events tell.
+    pub clock: OffsetClock,
+}
+
+/// The gateway of one template. Cheap to clone: all clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+impl Gateway {
+    /// The gateway in front of these functions.
+    pub fn new(
+        template: &Template,
+        surroundings: &Surroundings,
+        lambda: Lambda,
+        meter: Arc<Meter>,
+        connections: Connections,
+        settings: Settings,
+    ) -> Self {
+        let websocket = template.websocket.clone().map(|spec| {
+            let api = events::Api {
+                id: spec.api_id.clone(),
+                stage: spec.stage.clone(),
+                domain_name: surroundings.api_host(&spec.api_id),
+                arn_prefix: format!(
+                    "arn:aws:execute-api:{}:{}",
+                    surroundings.region, surroundings.account_id
+                ),
+            };
+            Arc::new(WebSocketApi { spec, api })
+        });
+        let http = template.http.clone().map(|spec| HttpApi::new(spec, surroundings));
+        Self {
+            shared: Arc::new(Shared {
+                websocket,
+                http,
+                lambda,
+                meter,
+                connections,
+                observer: Observer::default(),
+                lifetimes: settings.lifetimes,
+                clock: settings.clock,
+                tasks: TaskTracker::new(),
+                ending: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Answers a request to one of the two APIs. The connection it came over has to be served with upgrades
+    /// (`http1::Builder::serve_connection(…).with_upgrades()`).
+    pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> GatewayResponse {
+        let shared = Arc::clone(&self.shared);
+        if shared.ending.is_cancelled() {
+            return json_response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"message":"Service Unavailable"}"#,
+            );
+        }
+        if websocket::is_handshake(&request) {
+            websocket::accept(shared, request, client).await
+        } else {
+            http_api::answer(shared, request, client).await
+        }
+    }
+
+    /// Every WebSocket message from now on, in both directions. An observer that falls behind by more than
+    /// [`limits::MAX_UNSEEN_FRAMES`] is told how many it missed.
+    pub fn observe(&self) -> broadcast::Receiver<ObservedFrame> {
+        self.shared.observer.subscribe()
+    }
+
+    /// Ends the gateway: refuses requests, closes every connection with 1001, and waits for what still runs,
+    /// `$disconnect` included, for at most [`limits::SHUTDOWN_GRACE`].
+    pub async fn shutdown(&self) {
+        self.shared.ending.cancel();
+        self.shared.tasks.close();
+        let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, self.shared.tasks.wait()).await;
+    }
+}
+
+/// What the tasks of a gateway share.
+struct Shared {
+    websocket: Option<Arc<WebSocketApi>>,
+    http: Option<HttpApi>,
+    lambda: Lambda,
+    meter: Arc<Meter>,
+    connections: Connections,
+    observer: Observer,
+    lifetimes: Lifetimes,
+    clock: OffsetClock,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Shared {
+    /// The time that events tell.
+    fn now(&self) -> SystemTime {
+        let offset = self.clock.offset.load(Ordering::Relaxed);
+        let distance = Duration::from_secs(offset.unsigned_abs());
+        let moved = if offset < 0 {
+            clock::now().checked_sub(distance)
+        } else {
+            clock::now().checked_add(distance)
+        };
+        moved.unwrap_or_else(clock::now)
+    }
+}
+
+/// The WebSocket API of the template.
+struct WebSocketApi {
+    spec: WebSocketSpec,
+    api: events::Api,
+}
+
+fn json_response(status: StatusCode, body: impl Into<Bytes>) -> GatewayResponse {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

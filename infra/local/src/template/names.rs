@@ -39,7 +39,7 @@ impl Default for Surroundings {
 
 impl Surroundings {
     /// The host name of an API on AWS.
-    pub(super) fn api_host(&self, api_id: &str) -> String {
+    pub(crate) fn api_host(&self, api_id: &str) -> String {
         format!("{api_id}.execute-api.{}.amazonaws.com", self.region)
     }
 

@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn quoted_scalars_stay_text_and_plain_ones_have_their_type() {
         let value =
-            read("a: \"10\"\nb: 10\nc: 2012-10-17\nd: true\ne: \"true\"\nf: 1.5\ng:\nh: $connect\ni: N").unwrap();
+            read("a: \"10\"\nb: 10\nc: 2012-10-17\nd: true\ne: \"true\"\nf: 1.5\ng:\nh: $connect\ni: N")
+                .unwrap();
         let expected = json!({
             "a": "10", "b": 10, "c": "2012-10-17", "d": true, "e": "true", "f": 1.5, "g": null, "h": "$connect", "i": "N"
         });

@@ -18,4 +18,5 @@ pub mod logs;
 pub mod meter;
 pub mod place;
 pub mod runner;
+mod server;
 pub mod template;

@@ -22,7 +22,7 @@ use tracing::instrument::WithSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use waxwing_functions::config::{Environment, EnvironmentError};
-use waxwing_functions::{Backend, Clock};
+use waxwing_functions::{Backend, Clock, FunctionError};
 
 use super::environment;
 use super::{InvokeError, Run};
@@ -87,19 +87,27 @@ impl InProcess {
         let started = Instant::now();
         let handler = waxwing_functions::invoke(&spec.handler, &prepared.backend, event);
         let handler = handler.with_subscriber(prepared.subscriber.clone());
-        // A panic unwinds through this one future, whose state is dropped with it; what it shares with others
-        // are SDK clients, which hold no lock across a call.
-        let handler = AssertUnwindSafe(handler).catch_unwind();
-        let outcome = match tokio::time::timeout(timeout(spec), handler).await {
-            Ok(Ok(answer)) => answer.map_err(|error| InvokeError::failed(error.name(), error.to_string())),
-            Ok(Err(panic)) => Err(InvokeError::failed("Runtime.Panic", panic_message(&*panic))),
-            Err(_) => Err(InvokeError::TimedOut),
-        };
+        let outcome = supervise(handler, timeout(spec)).await;
         Ok(Run {
             outcome,
             billed: started.elapsed(),
             cold: false,
         })
+    }
+}
+
+/// Runs a handler for at most `time`. It may fail, panic or stay; none of it reaches the caller but as an answer.
+async fn supervise(
+    handler: impl Future<Output = Result<Value, FunctionError>>,
+    time: Duration,
+) -> Result<Value, InvokeError> {
+    // A panic unwinds through this one future, whose state is dropped with it; what it shares with others are
+    // SDK clients, which hold no lock across a call.
+    let handler = AssertUnwindSafe(handler).catch_unwind();
+    match tokio::time::timeout(time, handler).await {
+        Ok(Ok(answer)) => answer.map_err(|error| InvokeError::failed(error.name(), error.to_string())),
+        Ok(Err(panic)) => Err(InvokeError::failed("Runtime.Panic", panic_message(&*panic))),
+        Err(_) => Err(InvokeError::TimedOut),
     }
 }
 
@@ -185,11 +193,46 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_panic_is_told_in_its_own_words() {
-        let text = |work: fn()| panic_message(&*std::panic::catch_unwind(work).unwrap_err());
-        assert_eq!(text(|| panic!("plain")), "plain");
-        assert_eq!(text(|| panic!("with {}", 1)), "with 1");
-        assert_eq!(text(|| std::panic::panic_any(1)), "the handler panicked");
+    const TIME: Duration = Duration::from_secs(10);
+
+    async fn failure(handler: impl Future<Output = Result<Value, FunctionError>>) -> (String, String) {
+        match supervise(handler, TIME).await {
+            Err(InvokeError::Failed { kind, message }) => (kind, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_is_named_as_the_runtime_names_it() {
+        let (kind, message) = failure(async { Err(FunctionError::Unauthorized) }).await;
+        assert_eq!(
+            (kind.as_str(), message.as_str()),
+            ("Unauthorized", "Unauthorized")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_function_error_in_its_own_words() {
+        let (kind, message) = failure(async { panic!("plain") }).await;
+        assert_eq!((kind.as_str(), message.as_str()), ("Runtime.Panic", "plain"));
+        let number = 1;
+        assert_eq!(failure(async { panic!("with {number}") }).await.1, "with 1");
+        assert_eq!(
+            failure(async { std::panic::panic_any(number) }).await.1,
+            "the handler panicked"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_stays_is_dropped_at_its_timeout() {
+        let started = Instant::now();
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let handler = async {
+            let _held = held;
+            std::future::pending().await
+        };
+        assert_eq!(supervise(handler, TIME).await, Err(InvokeError::TimedOut));
+        assert_eq!(started.elapsed(), TIME);
+        assert!(dropped.await.is_err());
     }
 }

@@ -67,18 +67,18 @@ impl DynamoDb {
             return AwsError::new(StatusCode::BAD_REQUEST, "UnknownOperationException", message)
                 .answer(Shape::AwsJson);
         };
-        let outcome = self.run(move |database| call.run(database, &body)).await;
-        let (answer, units) = outcome.unwrap_or_else(|Closed| {
-            (
-                Err(DynoxideError::InternalServerError(Closed.to_string())),
-                Vec::new(),
-            )
-        });
-        for Units { table, read, write } in units {
-            self.shared
-                .meter
-                .record_capacity(caller.name(), &table, operation, read, write);
-        }
+        let (meter, caller) = (Arc::clone(&self.shared.meter), caller.name().to_owned());
+        let name = operation.to_owned();
+        // Counted where it is done: a caller that stops waiting is billed as well.
+        let work = move |database: &Database| {
+            let (answer, units) = call.run(database, &body);
+            for Units { table, read, write } in units {
+                meter.record_capacity(&caller, &table, &name, read, write);
+            }
+            answer
+        };
+        let closed = |Closed| Err(DynoxideError::InternalServerError(Closed.to_string()));
+        let answer = self.run(work).await.unwrap_or_else(closed);
         match answer {
             Ok(json) => aws_json(StatusCode::OK, json),
             Err(error) => {

@@ -2,7 +2,7 @@
 //!
 //! Capacity is asked for in every request and taken out of the answer again unless the caller wanted it. So
 //! is the old item of a failed condition: the failure costs what that item's size costs, and the engine tells
-//! the size no other way.
+//! the size no other way. What a cancelled transaction costs the engine does not tell; it is not counted.
 
 use dynoxide::actions::batch_get_item::BatchGetItemRequest;
 use dynoxide::actions::batch_write_item::BatchWriteItemRequest;

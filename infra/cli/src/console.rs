@@ -98,6 +98,11 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// What is being done at the moment.
+    pub fn tell(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+
     /// So many steps in all.
     pub fn set(&self, steps: usize) {
         self.0.set_position(u64::try_from(steps).unwrap_or(u64::MAX));
@@ -115,7 +120,7 @@ pub fn thousands(count: usize) -> String {
     let digits = count.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

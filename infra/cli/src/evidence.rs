@@ -36,8 +36,9 @@ struct Seen {
     tables: Findings,
     frames: Findings,
     logs: Findings,
-    recent_frames: VecDeque<String>,
+    recent_frames: VecDeque<Arc<str>>,
     control: Control,
+    missed: u64,
 }
 
 /// Where the control was found: in how many items and frames, of those that were looked at with it.
@@ -64,6 +65,8 @@ pub struct Verdict {
     pub frames: Place,
     /// Where was looked.
     pub logs: Place,
+    /// Frames and log lines that were gone before they could be looked at, as far as is known.
+    pub missed: u64,
     /// What had to be found, and was found if neither number is 0.
     pub control: Control,
 }
@@ -80,9 +83,9 @@ pub struct Place {
 }
 
 impl Verdict {
-    /// Whether nothing was found and the search proved able to find.
+    /// Whether nothing was found, nothing escaped the search, and the search proved able to find.
     pub fn is_clean(&self) -> bool {
-        self.plaintext_found == 0 && self.control.items > 0 && self.control.frames > 0
+        self.plaintext_found == 0 && self.missed == 0 && self.control.items > 0 && self.control.frames > 0
     }
 }
 
@@ -101,7 +104,7 @@ impl Evidence {
     }
 
     /// Looks at a frame.
-    pub fn frame(&self, text: String) {
+    pub fn frame(&self, text: Arc<str>) {
         let mut seen = self.lock();
         seen.frames.look(&self.search, [text.as_bytes()]);
         if seen.recent_frames.len() == KEPT_FRAMES {
@@ -110,8 +113,21 @@ impl Evidence {
         seen.recent_frames.push_back(text);
     }
 
-    /// Looks at a log line.
-    pub fn log_line(&self, line: &[u8]) {
+    /// Says that frames passed that could not be looked at.
+    pub fn frames_missed(&self, count: u64) {
+        self.lock().missed += count;
+    }
+
+    /// Looks at the log lines of functions, of which no more than `kept` are kept: if there are as many,
+    /// earlier ones are missed.
+    pub fn log_lines(&self, lines: &[String], kept: usize) {
+        for line in lines {
+            self.log_line(line.as_bytes());
+        }
+        self.lock().missed += u64::from(lines.len() >= kept);
+    }
+
+    fn log_line(&self, line: &[u8]) {
         self.lock().logs.look(&self.search, [line]);
     }
 
@@ -161,6 +177,7 @@ impl Evidence {
             tables: Place::of(&seen.tables),
             frames: Place::of(&seen.frames),
             logs: Place::of(&seen.logs),
+            missed: seen.missed,
             control: seen.control,
         }
     }
@@ -237,7 +254,7 @@ mod tests {
     #[test]
     fn a_line_in_any_one_place_is_found() {
         let in_a_frame = evidence();
-        in_a_frame.frame(format!("{{\"text\":\"{LINE}\"}}"));
+        in_a_frame.frame(format!("{{\"text\":\"{LINE}\"}}").into());
         let in_a_log = evidence();
         in_a_log.log_line(LINE.as_bytes());
         let in_an_item = evidence();
@@ -270,14 +287,36 @@ mod tests {
         assert!(!without_control.verdict().is_clean());
 
         let control_in_the_table_only = evidence();
-        control_in_the_table_only.control(&[item.clone()]).unwrap();
+        control_in_the_table_only
+            .control(std::slice::from_ref(&item))
+            .unwrap();
         assert!(!control_in_the_table_only.verdict().is_clean());
 
         let control_in_both = evidence();
-        control_in_both.frame(framed);
+        control_in_both.frame(framed.into());
         control_in_both.control(&[item, vec![ciphertext(2)]]).unwrap();
         assert_eq!(control_in_both.verdict().control, Control { items: 2, frames: 1 });
         assert!(control_in_both.verdict().is_clean());
+    }
+
+    #[test]
+    fn what_escaped_the_search_makes_it_unclean() {
+        let item = vec![ciphertext(1)];
+        let clean = || {
+            let evidence = evidence();
+            evidence.frame(URL_SAFE_NO_PAD.encode(ciphertext(1)).into());
+            evidence.control(std::slice::from_ref(&item)).unwrap();
+            assert!(evidence.verdict().is_clean());
+            evidence
+        };
+        let frames = clean();
+        frames.frames_missed(1);
+        assert!(!frames.verdict().is_clean());
+        let logs = clean();
+        logs.log_lines(&["a".into(), "b".into()], 3);
+        assert!(logs.verdict().is_clean());
+        logs.log_lines(&["a".into(), "b".into()], 2);
+        assert!(!logs.verdict().is_clean());
     }
 
     #[test]
@@ -285,7 +324,7 @@ mod tests {
         let evidence = evidence();
         evidence.frame(LINE.into());
         for number in 0..KEPT_FRAMES {
-            evidence.frame(number.to_string());
+            evidence.frame(number.to_string().into());
         }
         assert_eq!(evidence.lock().recent_frames.len(), KEPT_FRAMES);
         let verdict = evidence.verdict();

@@ -1,5 +1,7 @@
 //! The price book: what one unit of each service costs, where and when, and who says so.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The list that comes with Waxwing.
@@ -105,6 +107,16 @@ pub enum Architecture {
     Arm64,
     /// Intel and AMD.
     X86_64,
+}
+
+impl fmt::Display for Architecture {
+    /// As the template writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Arm64 => "arm64",
+            Self::X86_64 => "x86_64",
+        })
+    }
 }
 
 impl PriceBook {

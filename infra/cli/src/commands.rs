@@ -1,0 +1,144 @@
+//! The commands and their arguments.
+
+pub mod chat;
+pub mod demo;
+pub mod load;
+pub mod local;
+
+use clap::{Parser, Subcommand};
+
+use crate::console::Console;
+
+/// What `--help` says about exit codes, and what [`Outcome`] and errors turn into.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and every promise was kept
+  1  a promise was broken (something lost, doubled, out of order, readable), or the command could not run
+  2  the arguments make no sense
+
+WAXWING_LOG=debug (or a filter like waxwing_client=trace) prints diagnostics on standard error.";
+
+/// Waxwing, an end-to-end encrypted messenger: run it, watch it, talk with it, load it, all on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "waxwing", bin_name = "cargo waxwing", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(after_help = EXIT_CODES)]
+    Demo(demo::Args),
+    #[command(after_help = EXIT_CODES)]
+    Local(local::Args),
+    #[command(after_help = EXIT_CODES)]
+    Chat(chat::Args),
+    #[command(after_help = EXIT_CODES)]
+    Load(load::Args),
+}
+
+/// How a command that ran to its end found things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every promise was kept: exit code 0.
+    Kept,
+    /// A promise was broken, and the report says which: exit code 1.
+    Broken,
+}
+
+/// Why a command could not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The operating system gave no threads.
+    #[error("the runtime could not start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// In `demo`.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    /// In `local`.
+    #[error(transparent)]
+    Local(#[from] local::LocalError),
+    /// In `chat`.
+    #[error(transparent)]
+    Chat(#[from] chat::ChatError),
+    /// In `load`.
+    #[error(transparent)]
+    Load(#[from] load::LoadError),
+}
+
+impl Cli {
+    /// Whether standard output is for a program.
+    pub fn wants_json(&self) -> bool {
+        match &self.command {
+            Command::Demo(args) => args.json,
+            Command::Local(args) => args.json,
+            Command::Chat(_) => false,
+            Command::Load(args) => args.json,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
+    Ok(match cli.command {
+        Command::Demo(args) => demo::run(args, console).await?,
+        Command::Local(args) => local::run(args, console).await?,
+        Command::Chat(args) => chat::run(args, console).await?,
+        Command::Load(args) => load::run(args, console).await?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_readme_parses() {
+        for line in [
+            "demo",
+            "demo --text FILE --processes --json",
+            "local",
+            "local --data DIR --port 4000 --processes --json",
+            "local --memory --template template.yaml",
+            "chat --as alice",
+            "chat --as bob --to alice --endpoint ws://127.0.0.1:4000/prod",
+            "chat --as bob --to 6f9619ff-8b86-4011-b42d-00c04fc964ff",
+            "load --devices 100 --seconds 20",
+            "load --devices 100 --seconds 20 --rate 50 --processes --json",
+        ] {
+            let arguments = ["waxwing"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused() {
+        for line in [
+            "",
+            "dance",
+            "local --data DIR --memory",
+            "chat",
+            "chat --as ../bob",
+            "chat --as bob --to Alice!",
+            "load --devices 3 --seconds 1",
+            "load --devices 0 --seconds 1",
+            "load --devices 2 --seconds 0",
+            "load --devices 2 --seconds 1 --rate 0",
+            "load --devices 2 --seconds 1 --rate nan",
+        ] {
+            let arguments = ["waxwing"].into_iter().chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `cargo waxwing local`: runs the service on this machine until it is told to stop.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use waxwing_local::runner::Storage;
+
+use crate::{
+    commands::Outcome,
+    console::Console,
+    logging,
+    service::{self, Options, ServiceError},
+};
+
+/// The port that `local` listens on and `chat` connects to unless told otherwise: high enough to
+/// need no rights, and none that common tools use.
+pub const DEFAULT_PORT: u16 = 4680;
+
+/// Where the tables are kept unless told otherwise. `chat` keeps its people beside it, so both survive a
+/// restart together.
+const DEFAULT_DATA: &str = ".waxwing/service";
+
+/// Run the service on this machine: template.yaml's functions behind its routes, over embedded tables.
+///
+/// Prints its addresses and runs until Ctrl-C. Tables are kept in .waxwing/service unless --data or --memory
+/// says otherwise.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Keep the tables in this directory between runs [default: .waxwing/service]
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    data: Option<PathBuf>,
+    /// Keep the tables in memory only; they are gone when the command ends
+    #[arg(long)]
+    memory: bool,
+    /// The port to listen on; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Run functions as processes of the release binary, as Lambda does
+    #[arg(long)]
+    processes: bool,
+    /// Another template than the one built in
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Print one JSON object with the addresses when ready, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Why the service did not run, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// It did not start.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Its addresses could not be printed, or Ctrl-C not be heard.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What a program is told when the service is ready.
+#[derive(Debug, Serialize)]
+struct Ready {
+    websocket_url: String,
+    http_url: String,
+    aws_endpoint: String,
+    tables: Vec<String>,
+    functions: Vec<String>,
+    data: Option<PathBuf>,
+}
+
+/// Runs the service until Ctrl-C.
+///
+/// # Errors
+/// [`LocalError`].
+pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
+    logging::begin();
+    let data = (!args.memory).then(|| args.data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)));
+    let options = Options {
+        storage: data.clone().map_or(Storage::Memory, Storage::Directory),
+        processes: args.processes,
+        port: args.port,
+        template: args.template,
+        verbose: false,
+    };
+    let runner = service::start(options, console).await?;
+    let template = runner.template();
+    let ready = Ready {
+        websocket_url: runner.websocket_url(),
+        http_url: runner.http_url(),
+        aws_endpoint: runner.aws_endpoint(),
+        tables: template.tables.values().map(|table| table.name.clone()).collect(),
+        functions: template.functions.keys().cloned().collect(),
+        data,
+    };
+    announce(&ready, console);
+    console.result(&ready)?;
+    tokio::signal::ctrl_c().await?;
+    console.say("\nEnding.");
+    runner.shutdown().await;
+    Ok(Outcome::Kept)
+}
+
+fn announce(ready: &Ready, console: &Console) {
+    console.say("The service runs.\n");
+    console.say(format_args!("  WebSocket   {}", ready.websocket_url));
+    console.say(format_args!("  HTTP        {}", ready.http_url));
+    console.say(format_args!(
+        "  AWS         {}   (DynamoDB and @connections, for the SDKs and the AWS CLI)",
+        ready.aws_endpoint
+    ));
+    console.say(format_args!("  functions   {}", ready.functions.join(", ")));
+    console.say(format_args!("  tables      {}", ready.tables.join(", ")));
+    match &ready.data {
+        Some(directory) => console.say(format_args!("  kept in     {}", directory.display())),
+        None => console.say("  kept in     memory: gone when this ends"),
+    }
+    console.say("\nTalk through it from two other shells:");
+    console.say("  cargo waxwing chat --as alice");
+    console.say("  cargo waxwing chat --as bob --to alice");
+    console.say("\nCtrl-C ends it.");
+}

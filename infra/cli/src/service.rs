@@ -1,0 +1,102 @@
+//! The service, run on this machine for a command.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use waxwing_client::Endpoints;
+use waxwing_local::runner::{
+    BinaryError, Execution, Profile, Runner, RunnerConfig, StartError, Storage, functions_binary,
+};
+
+use crate::console::Console;
+
+/// What tokens name as their audience: the default of the template's parameter `TokenAudience`.
+pub const AUDIENCE: &str = "waxwing";
+
+/// How the service is to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the tables are kept.
+    pub storage: Storage,
+    /// Whether functions run as processes of the release binary.
+    pub processes: bool,
+    /// The port, 0 for any that is free.
+    pub port: u16,
+    /// Another template than the built-in one.
+    pub template: Option<PathBuf>,
+    /// Whether functions log everything they can.
+    pub verbose: bool,
+}
+
+impl Options {
+    /// In memory, on a port that is free.
+    pub fn in_memory(processes: bool) -> Self {
+        Self {
+            storage: Storage::Memory,
+            processes,
+            port: 0,
+            template: None,
+            verbose: false,
+        }
+    }
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The binary of the functions was neither there nor to be built.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// The build broke off.
+    #[error("the build broke off: {0}")]
+    BuildTask(#[from] tokio::task::JoinError),
+    /// The runner did not start.
+    #[error("the service did not start: {0}")]
+    Start(#[from] StartError),
+}
+
+/// Starts the service.
+///
+/// # Errors
+/// [`ServiceError`].
+pub async fn start(options: Options, console: &Console) -> Result<Runner, ServiceError> {
+    let execution = if options.processes {
+        let binary = build_functions(console).await?;
+        Execution::Processes { binary }
+    } else {
+        Execution::InProcess
+    };
+    let mut parameters = BTreeMap::new();
+    if options.verbose {
+        parameters.insert(String::from("LogLevel"), String::from("debug"));
+    }
+    let config = RunnerConfig {
+        template: options.template,
+        parameters,
+        storage: options.storage,
+        execution,
+        port: options.port,
+        ..RunnerConfig::default()
+    };
+    Ok(Runner::start(config).await?)
+}
+
+/// Builds the functions as for the cloud. Quick when nothing changed; minutes the first time.
+async fn build_functions(console: &Console) -> Result<PathBuf, ServiceError> {
+    let progress = console.spinner("building the functions; the first time takes minutes");
+    let build = move || functions_binary(Profile::Release, |line| progress.tell(line));
+    Ok(tokio::task::spawn_blocking(build).await??)
+}
+
+/// Where clients find a runner.
+pub fn endpoints(runner: &Runner) -> Endpoints {
+    Endpoints {
+        websocket_url: runner.websocket_url(),
+        http_url: runner.http_url(),
+        audience: String::from(AUDIENCE),
+    }
+}
+
+/// How functions run, in a word for a report.
+pub fn execution_name(processes: bool) -> &'static str {
+    if processes { "processes" } else { "in process" }
+}

@@ -1,0 +1,216 @@
+//! The command as a person or a program runs it: whole processes, real sockets.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod shell;
+
+use std::fs;
+
+use serde_json::Value;
+
+use shell::{Shell, waxwing};
+
+/// Runs a command to its end and gives its exit code, the one JSON object it printed, and its standard error.
+fn json_of(arguments: &[&str]) -> (i32, Value, String) {
+    let output = waxwing(arguments).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}\n{errors}"));
+    (output.status.code().unwrap(), json, errors)
+}
+
+fn assert_kept(report: &Value) {
+    for figure in [
+        "lost",
+        "duplicated",
+        "reordered",
+        "altered",
+        "unexpected",
+        "mailbox_left",
+    ] {
+        assert_eq!(report[figure], 0, "{figure}: {report:#}");
+    }
+    assert_eq!(report["sent"], report["accepted"]);
+    assert_eq!(report["expected"], report["delivered"]);
+    assert_eq!(report["passed"], true, "{report:#}");
+}
+
+#[test]
+fn the_demo_keeps_every_promise_and_says_so_in_one_json_object() {
+    let (code, report, errors) = json_of(&["demo", "--json"]);
+    assert_eq!(code, 0, "{errors}");
+    assert_kept(&report);
+    assert_eq!(report["sent"], 60);
+    assert_eq!(report["delivered"], 120);
+    assert_eq!(report["plaintext_found"], 0);
+    assert!(report["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+    assert!(report["latency_ms"]["p99"].as_f64() >= report["latency_ms"]["p50"].as_f64());
+    assert_eq!(report["story"]["waited_for_bob"], 10);
+    assert_eq!(report["story"]["acked"], 120);
+    assert_eq!(report["devices"].as_array().unwrap().len(), 3);
+    let search = &report["search"];
+    for place in ["tables", "frames"] {
+        assert!(search[place]["looked_at"].as_u64().unwrap() > 0, "{search:#}");
+    }
+    assert!(search["control"]["items"].as_u64().unwrap() > 0);
+    assert!(search["control"]["frames"].as_u64().unwrap() > 0);
+    assert!(report["operations"]["totals"]["invocations"].as_u64().unwrap() >= 60);
+    assert!(
+        report["operations"]["dollars_per_million_messages"]["total"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
+}
+
+#[test]
+fn the_demo_sends_a_text_of_ones_own_with_empty_short_and_repeated_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("text.txt");
+    fs::write(&file, "Once more, with feeling.\n\nJa.\nJa.\n絹の尾が来た。\n   \nregistration\nOnce more, with feeling.\nTschüß!\n").unwrap();
+    let (code, report, errors) = json_of(&["demo", "--json", "--text", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{errors}");
+    assert_kept(&report);
+    assert_eq!((&report["sent"], &report["empty_lines"]), (&7.into(), &2.into()));
+    assert_eq!(
+        (&report["search"]["lines"], &report["search"]["lines_left_out"]),
+        (&3.into(), &4.into())
+    );
+}
+
+#[test]
+fn a_text_that_is_not_there_is_named_and_ends_with_code_1() {
+    let output = waxwing(&["demo", "--json", "--text", "no/such/file"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("no/such/file cannot be read"), "{errors}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_end_with_code_2_and_help_states_the_codes() {
+    assert_eq!(
+        waxwing(&["load", "--devices", "3", "--seconds", "1"])
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(2)
+    );
+    let help = String::from_utf8(waxwing(&["--help"]).output().unwrap().stdout).unwrap();
+    assert!(help.contains("Exit codes:"), "{help}");
+}
+
+#[test]
+fn a_load_loses_nothing_and_reports_its_figures() {
+    let (code, report, errors) = json_of(&[
+        "load",
+        "--devices",
+        "4",
+        "--seconds",
+        "2",
+        "--rate",
+        "20",
+        "--json",
+    ]);
+    assert_eq!(code, 0, "{errors}");
+    assert_kept(&report);
+    assert!(report["sent"].as_u64().unwrap() > 4);
+    for figure in ["accepted", "delivered", "acked"] {
+        assert!(report["per_second"][figure].as_f64().unwrap() > 0.0, "{report:#}");
+    }
+    assert!(report["cpu_seconds_per_1000_messages"].as_f64().unwrap() > 0.0);
+    assert!(
+        report["operations_per_1000_messages"]["invocations"]
+            .as_f64()
+            .unwrap()
+            >= 1000.0
+    );
+}
+
+#[test]
+fn two_people_talk_in_two_shells_also_while_one_is_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = Shell::run(&["local", "--memory", "--port", "0", "--json"]);
+    let ready: Value = serde_json::from_str(&service.next_line()).unwrap();
+    let chat = |name: &str, more: &[&str]| {
+        let data = directory.path().to_str().unwrap();
+        let websocket = ready["websocket_url"].as_str().unwrap();
+        let http = ready["http_url"].as_str().unwrap();
+        let mut arguments = vec!["chat", "--as", name, "--data", data, "--endpoint", websocket];
+        arguments.extend(["--http-endpoint", http]);
+        arguments.extend(more);
+        Shell::run(&arguments)
+    };
+
+    let mut bob = chat("bob", &[]);
+    bob.until("Connected.");
+    let mut alice = chat("alice", &["--to", "bob"]);
+    alice.until("You write to bob.");
+    alice.until("Connected.");
+    alice.types("Hello Bob, \u{1b}[2Jare you there?");
+    bob.until("alice: Hello Bob, \\u{1b}[2Jare you there?");
+    bob.types("/to alice");
+    bob.types("I am.");
+    alice.until("bob: I am.");
+
+    bob.types("/quit");
+    assert_eq!(bob.ends(), Some(0));
+    alice.types("Are you still there?");
+    alice.types("/who");
+    alice.until("(you write to them)");
+    alice.types("/quit");
+    assert_eq!(alice.ends(), Some(0));
+
+    let mut bob = chat("bob", &["--to", "alice"]);
+    bob.until("alice: Are you still there?");
+    bob.types("I was away. This waits for you now.");
+    bob.closes_its_input();
+    assert_eq!(bob.ends(), Some(0));
+    let mut alice = chat("alice", &[]);
+    alice.until("bob: I was away. This waits for you now.");
+    alice.closes_its_input();
+    assert_eq!(alice.ends(), Some(0));
+
+    service.interrupt();
+    assert_eq!(service.ends(), Some(0));
+}
+
+#[test]
+fn people_and_messages_survive_a_restart_of_the_service_that_keeps_its_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("service");
+    let people = directory.path().join("people");
+    let start = || Shell::run(&["local", "--data", data.to_str().unwrap(), "--port", "0", "--json"]);
+    let chat = |ready: &Value, name: &str, more: &[&str]| {
+        let mut arguments = vec!["chat", "--as", name, "--data", people.to_str().unwrap()];
+        arguments.extend(["--endpoint", ready["websocket_url"].as_str().unwrap()]);
+        arguments.extend(["--http-endpoint", ready["http_url"].as_str().unwrap()]);
+        arguments.extend(more);
+        Shell::run(&arguments)
+    };
+
+    let mut service = start();
+    let ready: Value = serde_json::from_str(&service.next_line()).unwrap();
+    let mut bob = chat(&ready, "bob", &[]);
+    bob.until("Connected.");
+    bob.types("/quit");
+    assert_eq!(bob.ends(), Some(0));
+    let mut alice = chat(&ready, "alice", &["--to", "bob"]);
+    alice.until("Connected.");
+    alice.types("This outlives the service.");
+    alice.types("/quit");
+    assert_eq!(alice.ends(), Some(0));
+    service.interrupt();
+    assert_eq!(service.ends(), Some(0));
+
+    let mut service = start();
+    let ready: Value = serde_json::from_str(&service.next_line()).unwrap();
+    let mut bob = chat(&ready, "bob", &[]);
+    bob.until("alice: This outlives the service.");
+    bob.types("/quit");
+    assert_eq!(bob.ends(), Some(0));
+    service.interrupt();
+    assert_eq!(service.ends(), Some(0));
+}

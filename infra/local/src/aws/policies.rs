@@ -195,16 +195,30 @@ mod one_or_many {
     }
 }
 
-/// Whether `text` is what `pattern` describes: `*` is any run of bytes, `?` any one.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            matches(rest, text) || text.split_first().is_some_and(|(_, t)| matches(pattern, t))
+/// Whether `text` is what `pattern` describes: `*` is any run of bytes, `?` any one (IAM user guide, "IAM JSON
+/// policy elements: Resource").
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to go on if what follows the last `*` does not fit: that `*` takes one byte more. Going back to
+    // earlier ones is never needed, so the time is bounded by the product of the lengths.
+    let mut retry = None;
+    while let Some(byte) = text.get(t) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                p += 1;
+                retry = Some((p, t));
+            }
+            Some(expected) if expected == byte || *expected == b'?' => (p, t) = (p + 1, t + 1),
+            _ => match retry {
+                Some((after_star, from)) => {
+                    (p, t) = (after_star, from + 1);
+                    retry = Some((p, t));
+                }
+                None => return false,
+            },
         }
-        (Some((p, pattern)), Some((t, text))) => (p == t || *p == b'?') && matches(pattern, text),
-        _ => false,
     }
+    pattern.iter().skip(p).all(|rest| *rest == b'*')
 }
 
 /// The parts of a DynamoDB request that say which tables it is about.
@@ -378,6 +392,28 @@ mod tests {
             json!({"DynamoDBCrudPolicy": {}}),
         ] {
             assert!(Document::read(&policy).is_err(), "{policy}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_as_a_whole() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a*c", "abc", true),
+            ("a*c", "abcd", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*b*b*", "abab", true),
+            ("a*b", "aab", true),
+            ("*ab", "aab", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 }

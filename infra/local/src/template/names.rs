@@ -8,6 +8,7 @@ use std::{cmp::Reverse, net::SocketAddr};
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
+use crate::place::{ACCOUNT_ID, REGION};
 
 /// The HTTP API that SAM adds by itself when an event names none (SAM, "Generated resources").
 pub(super) const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";
@@ -29,8 +30,8 @@ pub struct Surroundings {
 impl Default for Surroundings {
     fn default() -> Self {
         Self {
-            region: "us-east-1".to_owned(),
-            account_id: "000000000000".to_owned(),
+            region: REGION.to_owned(),
+            account_id: ACCOUNT_ID.to_owned(),
             stack_name: "local".to_owned(),
             front: None,
         }

@@ -9,7 +9,7 @@ use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::keys::TheirDevice;
 use waxwing_wire::{
-    AccountId, DeviceAddress, DeviceId, RegistrationId, claim::PrekeyBundle, keys::PublishedDevice,
+    AccountId, DeviceAddress, DeviceId, RegisteredDevice, claim::PrekeyBundle, keys::PublishedDevice,
     send::AccountMismatch,
 };
 
@@ -19,7 +19,6 @@ use crate::{
     store::{
         StoreError,
         directory::{self, Knowledge},
-        outbox,
         peers::{self, Acquaintance, PeerId},
         sessions as session_rows,
         timeline::{self, Note},
@@ -147,23 +146,19 @@ pub(crate) fn take_mismatch(
         return Ok(Effects::default());
     }
     for device in &mismatch.gone {
-        forget(
-            tx,
-            DeviceAddress {
-                account,
-                device: *device,
-            },
-        )?;
+        let device = *device;
+        directory::unlist(tx, DeviceAddress { account, device })?;
     }
     for known in mismatch.missing.iter().chain(&mismatch.reregistered) {
-        let address = DeviceAddress {
-            account,
-            device: known.device,
+        let device = RegisteredDevice {
+            address: DeviceAddress {
+                account,
+                device: known.device,
+            },
+            registration: known.registration,
         };
-        let unchanged =
-            directory::device(tx, address)?.is_some_and(|listed| listed.registration == known.registration);
-        if address != me.address() && !unchanged {
-            relist(tx, address, known.registration, None)?;
+        if device.address != me.address() {
+            directory::list(tx, device, None)?;
         }
     }
     let mut effects = Effects::default();
@@ -194,44 +189,19 @@ fn learn(
             &Note::IdentityChanged { peer: address },
         )?);
     }
-    let before = directory::device(tx, address)?;
-    let same = before.is_some_and(|before| before.registration == device.registration);
-    match before {
-        Some(before) if same && before.peer == Some(peer) => {}
-        // Only its registration was known so far.
-        Some(before) if same && before.peer.is_none() => {
-            directory::put(tx, address, device.registration, Some(peer))?;
-        }
-        _ => {
-            // A registration with new keys has no session; one with the same keys starts anew as well: what
-            // the device had before is gone with its former registration.
-            if before.is_some_and(|before| before.peer == Some(peer)) {
-                session_rows::retire_all(tx, peer)?;
-            }
-            relist(tx, address, device.registration, Some(peer))?;
-        }
+    let device = RegisteredDevice {
+        address,
+        registration: device.registration,
+    };
+    if directory::has_moved(tx, device, peer)? {
+        // The sessions it had are gone with its former registration.
+        session_rows::retire_all(tx, peer)?;
     }
+    directory::list(tx, device, Some(peer))?;
     Ok((Some(peer), effects))
 }
 
-/// Lists a device under another registration or other keys than before: what was encrypted to its former
-/// self and not accepted is made anew.
-fn relist(
-    tx: &Transaction<'_>,
-    address: DeviceAddress,
-    registration: RegistrationId,
-    peer: Option<PeerId>,
-) -> Result<(), StoreError> {
-    outbox::unseal(tx, address)?;
-    directory::put(tx, address, registration, peer)
-}
-
-fn forget(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
-    outbox::unseal(tx, address)?;
-    directory::remove(tx, address)
-}
-
-/// Forgets the devices of an account that are not on its list.
+/// Takes the devices off an account's list that are not on this one.
 fn keep_only(
     tx: &Transaction<'_>,
     account: AccountId,
@@ -241,7 +211,7 @@ fn keep_only(
     for known in directory::devices(tx, account)? {
         if !listed.contains(&known.device) {
             let device = known.device;
-            forget(tx, DeviceAddress { account, device })?;
+            directory::unlist(tx, DeviceAddress { account, device })?;
             effects.tell(Event::DevicesChanged { account });
         }
     }
@@ -343,6 +313,42 @@ mod tests {
             .write_now(|tx| take_list(tx, &me, account(2), &[swapped]));
         assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
         assert_eq!(alice.write(|tx, _| dump(tx)), before);
+    }
+
+    /// Two answers about one account may arrive in the other order.
+    #[test]
+    fn an_older_list_that_comes_late_restarts_no_channel() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        bob.receive_all(&alice.send(bob.account(), "one"));
+        let former = Party::new(account(2), 1, 13);
+        alice.list(account(2), &[]);
+        alice.list(account(2), &[former.published()]);
+        alice.list(account(2), &[bob.published()]);
+        bob.receive_all(&alice.send(bob.account(), "two"));
+        let late = |event: &Event| matches!(event, Event::Message(message) if message.late);
+        assert!(!bob.told().iter().any(late));
+        assert_eq!(bob.texts(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_device_that_kept_its_keys_over_a_new_registration_gets_a_new_session() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        let mut moved = bob.published();
+        moved.registration = Party::new(account(2), 1, 13).me.device.registration;
+        alice.list(account(2), &[moved]);
+        assert_eq!(
+            plan_for(&mut alice, account(2)),
+            Plan::Claim(vec![bob.address().device])
+        );
+        alice.list(account(2), &[moved]);
+        assert_eq!(
+            plan_for(&mut alice, account(2)),
+            Plan::Claim(vec![bob.address().device])
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::{Body, Content};
 use waxwing_wire::{
-    AccountId, Ciphertext, DeviceAddress, MessageId,
+    AccountId, Ciphertext, DeviceAddress, MessageId, RegisteredDevice,
     send::{Mismatch, Recipient, RecipientDevice},
 };
 use zeroize::Zeroizing;
@@ -29,10 +29,10 @@ use crate::{
     sessions::{self, Me},
     shared::Shared,
     store::{
-        StoreError,
-        directory::{self, KnownDevice},
+        StoreError, directory,
         messages::{self, NewMessage},
         outbox::{self, Entry, EntryId, Sealed},
+        peers::PeerId,
         sessions as session_rows,
         timeline::{self, Note},
     },
@@ -128,6 +128,22 @@ pub(crate) struct Outgoing {
     pub(crate) recipients: Vec<Recipient>,
 }
 
+impl Outgoing {
+    /// The devices it goes to.
+    fn devices(&self) -> BTreeSet<RegisteredDevice> {
+        let devices = self.recipients.iter().flat_map(|recipient| {
+            recipient.devices.iter().map(|device| RegisteredDevice {
+                address: DeviceAddress {
+                    account: recipient.account,
+                    device: device.device,
+                },
+                registration: device.registration,
+            })
+        });
+        devices.collect()
+    }
+}
+
 /// What can be done for the outbox now.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
@@ -177,20 +193,10 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
     let Some(entry) = outbox::entry(tx, sent.entry)? else {
         return Ok((true, effects));
     };
-    let was_sent: BTreeSet<_> = sent
-        .recipients
+    let was_sent = sent.devices();
+    let complete = outbox::sealed(tx, sent.entry)?
         .iter()
-        .flat_map(|recipient| {
-            recipient
-                .devices
-                .iter()
-                .map(|device| (recipient.account, device.device, device.registration))
-        })
-        .collect();
-    let sealed = outbox::sealed(tx, sent.entry)?;
-    let complete = sealed
-        .iter()
-        .all(|sealed| was_sent.contains(&(sealed.account, sealed.device, sealed.registration)));
+        .all(|sealed| was_sent.contains(&sealed.device));
     if complete {
         outbox::remove(tx, entry.id)?;
         messages::set_state(tx, entry.row, MessageState::Accepted)?;
@@ -276,14 +282,18 @@ fn seal(
 ) -> Result<BTreeSet<AccountId>, StoreError> {
     let mut unready = BTreeSet::new();
     for entry in entries {
-        let sealed: BTreeSet<_> = outbox::sealed(tx, entry.id)?
-            .iter()
-            .map(|sealed| (sealed.account, sealed.device))
-            .collect();
+        let sealed = outbox::sealed(tx, entry.id)?;
         for account in accounts(me, entry.recipient) {
             for known in directory::devices(tx, account)? {
-                let missing = !sealed.contains(&(account, known.device));
-                if missing && !seal_for(tx, rng, me, entry, (account, known), now_millis)? {
+                let device = RegisteredDevice {
+                    address: DeviceAddress {
+                        account,
+                        device: known.device,
+                    },
+                    registration: known.registration,
+                };
+                let missing = !sealed.iter().any(|sealed| sealed.device == device);
+                if missing && !seal_for(tx, rng, entry, (device, known.peer), now_millis)? {
                     unready.insert(account);
                 }
             }
@@ -297,20 +307,15 @@ fn seal(
 fn seal_for(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
-    me: &Me,
     entry: &Entry,
-    (account, known): (AccountId, KnownDevice),
+    (device, peer): (RegisteredDevice, Option<PeerId>),
     now_millis: u64,
 ) -> Result<bool, StoreError> {
-    let address = DeviceAddress {
-        account,
-        device: known.device,
-    };
-    let Some(peer) = known.peer.filter(|_| address != me.address()) else {
-        return Ok(address == me.address());
+    let Some(peer) = peer else {
+        return Ok(false);
     };
     let content = Content {
-        sequence: directory::next_sequence(tx, address)?,
+        sequence: directory::next_sequence(tx, device)?,
         sent_at_millis: entry.sent_at_millis,
         conversation: entry.recipient.to_bytes(),
         body: Body::Text(entry.text.clone()),
@@ -320,14 +325,9 @@ fn seal_for(
         session_rows::retire_all(tx, peer)?;
         return Ok(false);
     };
-    directory::take_sequence(tx, address)?;
-    let sealed = Sealed {
-        account,
-        device: known.device,
-        registration: known.registration,
-        ciphertext: Ciphertext::from_vec(ciphertext).map_err(|_| StoreError::Damaged("ciphertext"))?,
-    };
-    outbox::seal(tx, entry.id, &sealed)?;
+    directory::take_sequence(tx, device)?;
+    let ciphertext = Ciphertext::from_vec(ciphertext).map_err(|_| StoreError::Damaged("ciphertext"))?;
+    outbox::seal(tx, entry.id, &Sealed { device, ciphertext })?;
     Ok(true)
 }
 
@@ -340,10 +340,10 @@ fn outgoing(tx: &Transaction<'_>, me: &Me, entry: &Entry) -> Result<Outgoing, St
             account,
             devices: sealed
                 .iter()
-                .filter(|sealed| sealed.account == account)
+                .filter(|sealed| sealed.device.address.account == account)
                 .map(|sealed| RecipientDevice {
-                    device: sealed.device,
-                    registration: sealed.registration,
+                    device: sealed.device.address.device,
+                    registration: sealed.device.registration,
                     ciphertext: sealed.ciphertext.clone(),
                 })
                 .collect(),

@@ -1,7 +1,7 @@
 //! Tables `accounts` and `devices`: what the service last said an account's devices are.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use waxwing_wire::{AccountId, DeviceAddress, DeviceId, RegistrationId};
+use waxwing_wire::{AccountId, DeviceAddress, DeviceId, RegisteredDevice, RegistrationId};
 
 use super::{StoreError, columns, peers::PeerId};
 
@@ -49,73 +49,100 @@ pub(crate) fn set_stale(tx: &Transaction<'_>, account: AccountId, stale: bool) -
     Ok(())
 }
 
-/// The devices of an account, by rising number.
+/// The devices on an account's list, by rising number.
 pub(crate) fn devices(tx: &Transaction<'_>, account: AccountId) -> Result<Vec<KnownDevice>, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT device, registration, peer FROM devices WHERE account = ?1 ORDER BY device",
+        "SELECT device, registration, peer FROM devices WHERE account = ?1 AND listed = 1 ORDER BY device",
     )?;
     let rows = select.query_map([account.to_bytes()], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// One device of an account.
+/// One device, if it is on its account's list.
 pub(crate) fn device(
     tx: &Transaction<'_>,
     address: DeviceAddress,
 ) -> Result<Option<KnownDevice>, StoreError> {
     Ok(tx
-        .prepare_cached("SELECT device, registration, peer FROM devices WHERE account = ?1 AND device = ?2")?
-        .query_row(params![address.account.to_bytes(), address.device.get()], read)
+        .prepare_cached(
+            "SELECT device, registration, peer FROM devices WHERE account = ?1 AND device = ?2 AND listed = 1",
+        )?
+        .query_row(
+            params![address.account.to_bytes(), address.device.get()],
+            read,
+        )
         .optional()?)
 }
 
-/// Notes that a device has this registration, and its keys if they are known. A registration other than the
-/// one before starts a new channel: nothing was sent to it yet.
-pub(crate) fn put(
+/// Lists a device with this registration, and with its keys if they are known. Its former registration is
+/// not listed any more.
+pub(crate) fn list(
     tx: &Transaction<'_>,
-    address: DeviceAddress,
-    registration: RegistrationId,
+    device: RegisteredDevice,
     peer: Option<PeerId>,
 ) -> Result<(), StoreError> {
+    unlist(tx, device.address)?;
     tx.prepare_cached(
-        "INSERT INTO devices (account, device, registration, peer) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET
-             next_sequence = iif(registration = excluded.registration, next_sequence, 1),
-             registration = excluded.registration,
-             peer = excluded.peer",
+        "INSERT INTO devices (account, device, registration, listed, peer) VALUES (?1, ?2, ?3, 1, ?4)
+         ON CONFLICT DO UPDATE SET listed = 1, peer = coalesce(excluded.peer, peer)",
     )?
     .execute(params![
-        address.account.to_bytes(),
-        address.device.get(),
-        registration.get(),
+        device.address.account.to_bytes(),
+        device.address.device.get(),
+        device.registration.get(),
         peer.map(|peer| peer.0),
     ])?;
     Ok(())
 }
 
-/// Notes that a device is gone.
-pub(crate) fn remove(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM devices WHERE account = ?1 AND device = ?2")?
+/// Takes a device off the list.
+pub(crate) fn unlist(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE devices SET listed = 0 WHERE account = ?1 AND device = ?2 AND listed = 1")?
         .execute(params![address.account.to_bytes(), address.device.get()])?;
     Ok(())
 }
 
-/// The sequence number of the next message of the channel to a device.
-pub(crate) fn next_sequence(tx: &Transaction<'_>, address: DeviceAddress) -> Result<u64, StoreError> {
+/// Whether a device appears under a registration that is new, but with the keys of a former one.
+pub(crate) fn has_moved(
+    tx: &Transaction<'_>,
+    device: RegisteredDevice,
+    peer: PeerId,
+) -> Result<bool, StoreError> {
+    let (account, number, registration) = key(device);
     Ok(tx
-        .prepare_cached("SELECT next_sequence FROM devices WHERE account = ?1 AND device = ?2")?
-        .query_row(params![address.account.to_bytes(), address.device.get()], |row| {
-            columns::count(row, 0)
-        })?)
+        .prepare_cached(
+            "SELECT 1 FROM devices WHERE account = ?1 AND device = ?2 AND peer = ?4
+             AND NOT EXISTS (SELECT 1 FROM devices
+                             WHERE account = ?1 AND device = ?2 AND registration = ?3 AND peer = ?4)",
+        )?
+        .exists(params![account, number, registration, peer.0])?)
+}
+
+/// The sequence number of the next message of the channel to a device.
+pub(crate) fn next_sequence(tx: &Transaction<'_>, device: RegisteredDevice) -> Result<u64, StoreError> {
+    Ok(tx
+        .prepare_cached(
+            "SELECT next_sequence FROM devices WHERE account = ?1 AND device = ?2 AND registration = ?3",
+        )?
+        .query_row(key(device), |row| columns::count(row, 0))?)
 }
 
 /// Notes that this number is taken.
-pub(crate) fn take_sequence(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
+pub(crate) fn take_sequence(tx: &Transaction<'_>, device: RegisteredDevice) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "UPDATE devices SET next_sequence = next_sequence + 1 WHERE account = ?1 AND device = ?2",
+        "UPDATE devices SET next_sequence = next_sequence + 1
+         WHERE account = ?1 AND device = ?2 AND registration = ?3",
     )?
-    .execute(params![address.account.to_bytes(), address.device.get()])?;
+    .execute(key(device))?;
     Ok(())
+}
+
+fn key(device: RegisteredDevice) -> ([u8; 16], u8, u32) {
+    (
+        device.address.account.to_bytes(),
+        device.address.device.get(),
+        device.registration.get(),
+    )
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KnownDevice> {

@@ -1,7 +1,7 @@
 //! Tables `outbox` and `ciphertexts`: messages on their way to the service.
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use waxwing_wire::{AccountId, Ciphertext, DeviceAddress, DeviceId, MessageId, RegistrationId};
+use waxwing_wire::{AccountId, Ciphertext, MessageId, RegisteredDevice};
 
 use super::{StoreError, columns, messages::MessageRow};
 
@@ -30,9 +30,7 @@ pub(crate) struct Entry {
 /// What an entry was encrypted to: one device, and the bytes for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
-    pub(crate) account: AccountId,
-    pub(crate) device: DeviceId,
-    pub(crate) registration: RegistrationId,
+    pub(crate) device: RegisteredDevice,
     pub(crate) ciphertext: Ciphertext,
 }
 
@@ -96,46 +94,34 @@ pub(crate) fn seal(tx: &Transaction<'_>, id: EntryId, sealed: &Sealed) -> Result
     tx.prepare_cached("INSERT INTO ciphertexts VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![
             id.0,
-            sealed.account.to_bytes(),
-            sealed.device.get(),
-            sealed.registration.get(),
+            sealed.device.address.account.to_bytes(),
+            sealed.device.address.device.get(),
+            sealed.device.registration.get(),
             sealed.ciphertext.as_bytes(),
         ])?;
     Ok(())
 }
 
-/// All an entry was encrypted to.
+/// What an entry was encrypted to, of the devices that are listed.
 pub(crate) fn sealed(tx: &Transaction<'_>, id: EntryId) -> Result<Vec<Sealed>, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT account, device, registration, ciphertext FROM ciphertexts WHERE entry = ?1
-         ORDER BY account, device",
+        "SELECT account, device, registration, ciphertext
+         FROM ciphertexts JOIN devices USING (account, device, registration)
+         WHERE entry = ?1 AND listed = 1 ORDER BY account, device",
     )?;
     let rows = select.query_map([id.0], |row| {
-        let bytes: Vec<u8> = row.get(3)?;
-        Ok((
-            columns::account(row, 0)?,
-            columns::device(row, 1)?,
-            columns::registration(row, 2)?,
-            bytes,
-        ))
+        let device = RegisteredDevice {
+            address: columns::address(row, 0)?,
+            registration: columns::registration(row, 2)?,
+        };
+        Ok((device, row.get::<_, Vec<u8>>(3)?))
     })?;
     rows.map(|row| {
-        let (account, device, registration, bytes) = row?;
-        Ok(Sealed {
-            account,
-            device,
-            registration,
-            ciphertext: Ciphertext::from_vec(bytes).map_err(|_| StoreError::Damaged("ciphertext"))?,
-        })
+        let (device, bytes) = row?;
+        let ciphertext = Ciphertext::from_vec(bytes).map_err(|_| StoreError::Damaged("ciphertext"))?;
+        Ok(Sealed { device, ciphertext })
     })
     .collect()
-}
-
-/// Forgets everything encrypted to a device: that life of it is over.
-pub(crate) fn unseal(tx: &Transaction<'_>, address: DeviceAddress) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM ciphertexts WHERE account = ?1 AND device = ?2")?
-        .execute(params![address.account.to_bytes(), address.device.get()])?;
-    Ok(())
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {

@@ -50,14 +50,18 @@ CREATE TABLE accounts (
     stale       INTEGER NOT NULL               -- 1: ask the service before sending
 ) STRICT, WITHOUT ROWID;
 
+-- One row is one registration. At most one of a device is listed; those before it are remembered, since
+-- lists may arrive in another order than they were made in, and a channel goes on where it was.
 CREATE TABLE devices (
     account       BLOB NOT NULL REFERENCES accounts ON DELETE CASCADE,
     device        INTEGER NOT NULL,
     registration  INTEGER NOT NULL,
+    listed        INTEGER NOT NULL,
     peer          INTEGER REFERENCES peers,    -- NULL: its keys are not known yet
     next_sequence INTEGER NOT NULL DEFAULT 1,  -- of the channel to it
-    PRIMARY KEY (account, device)
+    PRIMARY KEY (account, device, registration)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX listed_device ON devices (account, device) WHERE listed = 1;
 
 CREATE TABLE sessions (
     id            INTEGER PRIMARY KEY,
@@ -150,6 +154,5 @@ CREATE TABLE ciphertexts (
     device       INTEGER NOT NULL,
     registration INTEGER NOT NULL,
     ciphertext   BLOB NOT NULL,
-    PRIMARY KEY (entry, account, device)
+    PRIMARY KEY (entry, account, device, registration)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ciphertexts_of_a_device ON ciphertexts (account, device);

@@ -1,1 +1,447 @@
-//! later
+//! The test vectors of `docs/vectors/protocol.json`.
+//!
+//! The messages come from the crate; everything in between (transcript, keys, associated data) is derived here
+//! a second time, step by step as `docs/protocol.md` says, and must open them. The file is compared with what
+//! this makes. After a deliberate change of the protocol, write it anew:
+//! `cargo test -p waxwing-protocol -- --ignored write_the_vectors`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    content::{Body, Content},
+    handshake::{PrekeyBundle, initiate, respond},
+    keys::{DeviceKeys, IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair, SigningKeyPair, VerifyingKey},
+    message::Message,
+    primitives::{Point, Prk, Scalar, Secret, agree, hash, open},
+    session::Session,
+    testing::{Scripted, ZERO_POINT, hex, negated, negated_private, unhex},
+};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/protocol.json");
+
+#[test]
+fn the_vectors_of_the_documentation_are_those_of_the_code() {
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
+    let made = vectors();
+    for section in made.as_object().unwrap().keys() {
+        assert_eq!(file[section], made[section], "{section}");
+    }
+    assert_eq!(file, made);
+}
+
+#[test]
+#[ignore = "writes docs/vectors/protocol.json"]
+fn write_the_vectors() {
+    std::fs::write(FILE, serde_json::to_string_pretty(&vectors()).unwrap() + "\n").unwrap();
+}
+
+fn vectors() -> Value {
+    let (alice, bob) = (Party::new("Alice", 0x11), Party::new("Bob", 0x22));
+    json!({
+        "about": "Test vectors of docs/protocol.md. All bytes are in hexadecimal.",
+        "devices": { "alice": alice.to_json(), "bob": bob.to_json() },
+        "points": points(&alice),
+        "signatures": signatures(&alice),
+        "conversations": [
+            conversation(&alice, &bob, true, THERE_AND_BACK),
+            conversation(&alice, &bob, false, &[Step { alice: true, text: "no one-time prekey" }]),
+        ],
+        "content": content(),
+    })
+}
+
+/// Bytes that are the same every time and have no other meaning.
+fn fixed(name: &str) -> [u8; 32] {
+    hash(&[b"Waxwing test vectors: ", name.as_bytes()])
+}
+
+struct Party {
+    name: &'static str,
+    address: Vec<u8>,
+    keys: DeviceKeys,
+    signed: SignedPrekeyPair,
+    one_time: OneTimePrekeyPair,
+}
+
+impl Party {
+    fn new(name: &'static str, account: u8) -> Self {
+        let key = |purpose: &str| fixed(&format!("{name}, {purpose}"));
+        Self {
+            name,
+            address: [[account; 16].as_slice(), &[1]].concat(),
+            keys: DeviceKeys::new(
+                SigningKeyPair::from_bytes(&key("signing key")).unwrap(),
+                IdentityKeyPair::from_bytes(&key("identity key")).unwrap(),
+            ),
+            signed: SignedPrekeyPair::from_bytes(3, &key("signed prekey")).unwrap(),
+            one_time: OneTimePrekeyPair::from_bytes(100, &key("one-time prekey")).unwrap(),
+        }
+    }
+
+    fn bundle(&self, with_one_time: bool) -> PrekeyBundle {
+        let one_time = self.one_time.public().to_bytes();
+        let signature = self.signed.sign(self.keys.signing());
+        PrekeyBundle::verify(
+            self.keys.public(),
+            (self.signed.id(), &self.signed.public().to_bytes(), &signature),
+            with_one_time.then_some((self.one_time.id(), one_time.as_slice())),
+        )
+        .unwrap()
+    }
+
+    fn to_json(&self) -> Value {
+        let pair =
+            |private: &[u8; 32], public: [u8; 33]| json!({ "private": hex(private), "public": hex(&public) });
+        let (signing, identity) = (self.keys.signing(), self.keys.identity());
+        let with = |mut pair: Value, more: Value| {
+            pair.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            pair
+        };
+        json!({
+            "address": hex(&self.address),
+            "signing_key": pair(&signing.to_bytes(), signing.public().to_bytes()),
+            "identity_key": with(
+                pair(&identity.to_bytes(), identity.public().to_bytes()),
+                json!({ "signature": hex(&self.keys.identity_signature()) }),
+            ),
+            "signed_prekey": with(
+                pair(&self.signed.to_bytes(), self.signed.public().to_bytes()),
+                json!({ "id": self.signed.id(), "signature": hex(&self.signed.sign(signing)) }),
+            ),
+            "one_time_prekey": with(
+                pair(&self.one_time.to_bytes(), self.one_time.public().to_bytes()),
+                json!({ "id": self.one_time.id() }),
+            ),
+        })
+    }
+}
+
+fn points(alice: &Party) -> Value {
+    let valid = alice.keys.identity().public().to_bytes();
+    let uncompressed = Point::from_bytes(&valid).unwrap().to_stored_bytes();
+    let tagged = |tag: u8| [&[tag], &uncompressed[1..]].concat();
+    let p = unhex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+    let mut off_curve = ZERO_POINT;
+    off_curve[32] = 1;
+    let rows: Vec<(&str, Vec<u8>)> = vec![
+        ("a key", valid.to_vec()),
+        ("its negative", negated(valid).to_vec()),
+        ("x = 0, a point of the curve", ZERO_POINT.to_vec()),
+        ("no point of the curve", off_curve.to_vec()),
+        ("x = p", [[2].as_slice(), &p].concat()),
+        ("uncompressed", uncompressed.to_vec()),
+        ("hybrid", tagged(6)),
+        ("hybrid", tagged(7)),
+        ("unknown tag", [&[5], &valid[1..]].concat()),
+        ("the identity", vec![0]),
+        ("too short", valid[..32].to_vec()),
+        ("too long", [valid.as_slice(), &[0]].concat()),
+        ("nothing", vec![]),
+    ];
+    rows.iter()
+        .map(|(comment, bytes)| {
+            json!({ "comment": comment, "bytes": hex(bytes), "valid": Point::from_bytes(bytes).is_ok() })
+        })
+        .collect()
+}
+
+fn signatures(alice: &Party) -> Value {
+    let message = b"a message".as_slice();
+    let good = alice.keys.signing().sign(message);
+    let (r, s) = good.split_at(32);
+    let high = negated_private(s.try_into().unwrap());
+    let zero = [0; 32].as_slice();
+    let n = unhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let rows = [
+        ("deterministic, low s", message, [r, s]),
+        ("the same with n - s in place of s", message, [r, &high]),
+        ("another message", b"another message", [r, s]),
+        ("r = 0", message, [zero, s]),
+        ("s = 0", message, [r, zero]),
+        ("r = n", message, [&n, s]),
+        ("s = n", message, [r, &n]),
+    ];
+    let verifier = VerifyingKey::from_bytes(&alice.keys.signing().public().to_bytes()).unwrap();
+    rows.iter()
+        .map(|(comment, message, signature)| {
+            let signature: [u8; 64] = signature.concat().try_into().unwrap();
+            json!({
+                "comment": comment,
+                "key": hex(&verifier.to_bytes()),
+                "message": hex(message),
+                "signature": hex(&signature),
+                "valid": verifier.verify(message, &signature).is_ok(),
+            })
+        })
+        .collect()
+}
+
+/// Who writes what next.
+struct Step {
+    alice: bool,
+    text: &'static str,
+}
+
+/// Out of order within what one side writes before the other answers: see [`conversation`].
+const THERE_AND_BACK: &[Step] = &[
+    Step {
+        alice: true,
+        text: "first",
+    },
+    Step {
+        alice: true,
+        text: "second",
+    },
+    Step {
+        alice: true,
+        text: "third",
+    },
+    Step {
+        alice: false,
+        text: "answer",
+    },
+    Step {
+        alice: false,
+        text: "",
+    },
+    Step {
+        alice: true,
+        text: "next chain",
+    },
+    Step {
+        alice: false,
+        text: "and another",
+    },
+];
+
+/// A handshake and what follows. Each turn's messages are received last first.
+fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step]) -> Value {
+    let name = if with_one_time { "with" } else { "without" };
+    let private_base = fixed(&format!("base key, {name}"));
+    let source = &mut Scripted::new(&[&private_base]);
+    let bundle = bob.bundle(with_one_time);
+    let mut session = initiate(source, &alice.keys, &alice.address, &bundle, &bob.address).unwrap();
+    let base = Scalar::from_bytes(&private_base).unwrap();
+    let handshake = Handshake::new(alice, bob, with_one_time, &base);
+    assert_eq!(session.id(), handshake.transcript);
+
+    let mut reference = Reference::new(&handshake, bob);
+    let mut answering: Option<Session> = None;
+    let mut messages = Vec::new();
+    for turn in steps.chunk_by(|a, b| a.alice == b.alice) {
+        let from_alice = turn[0].alice;
+        let mut under_way = Vec::new();
+        for (at, step) in turn.iter().enumerate() {
+            let ratchet = fixed(&format!("ratchet key, {name}, {}", messages.len()));
+            let nonce = fixed(&format!("nonce, {name}, {}", messages.len()));
+            let script: &[&[u8]] = if at == 0 {
+                &[&ratchet, &nonce[..12]]
+            } else {
+                &[&nonce[..12]]
+            };
+            let source = &mut Scripted::new(script);
+            let sender = if from_alice {
+                &mut session
+            } else {
+                answering.as_mut().unwrap()
+            };
+            let bytes = sender.encrypt(source, step.text.as_bytes()).unwrap();
+            assert!(source.is_used_up());
+            messages.push(reference.explain(from_alice, (at == 0).then_some(&ratchet), &bytes, step.text));
+            under_way.push((bytes, step.text));
+        }
+        for (bytes, text) in under_way.iter().rev() {
+            let message = Message::parse(bytes).unwrap();
+            let plaintext = match (&message, from_alice, &mut answering) {
+                (_, false, _) => session.decrypt(&message).unwrap(),
+                (_, true, Some(answering)) => answering.decrypt(&message).unwrap(),
+                (Message::Prekey(message), true, none) => {
+                    let (made, plaintext) = respond(
+                        &bob.keys,
+                        &bob.address,
+                        &bob.signed,
+                        with_one_time.then_some(&bob.one_time),
+                        &message.sender().unwrap(),
+                        &alice.address,
+                        message,
+                    )
+                    .unwrap();
+                    *none = Some(made);
+                    plaintext
+                }
+                (Message::Ratchet(_), true, None) => panic!("no session yet"),
+            };
+            assert_eq!(plaintext, text.as_bytes());
+        }
+    }
+    json!({
+        "initiator": alice.name,
+        "responder": bob.name,
+        "handshake": handshake.to_json(&private_base, &base),
+        "messages": messages,
+    })
+}
+
+/// A handshake, as section "Handshake" of the documentation computes it.
+struct Handshake {
+    shared: Vec<Secret>,
+    bound: Vec<u8>,
+    transcript: [u8; 32],
+    root: Secret,
+}
+
+impl Handshake {
+    fn new(alice: &Party, bob: &Party, with_one_time: bool, base: &Scalar) -> Self {
+        let side = |party: &Party| {
+            [
+                &[u8::try_from(party.address.len()).unwrap()],
+                party.address.as_slice(),
+                &party.keys.signing().public().to_bytes(),
+                &party.keys.identity().public().to_bytes(),
+            ]
+            .concat()
+        };
+        let mut bound = b"Waxwing v1 transcript P-256 HKDF-SHA-256 AES-256-GCM\0".to_vec();
+        bound.extend(side(alice));
+        bound.extend(side(bob));
+        bound.extend(base.point().as_bytes());
+        bound.extend(bob.signed.id().to_be_bytes());
+        bound.extend(bob.signed.public().to_bytes());
+        bound.push(with_one_time.into());
+        let point = |bytes: [u8; 33]| Point::from_bytes(&bytes).unwrap();
+        let signed = point(bob.signed.public().to_bytes());
+        let identity = Scalar::from_bytes(&alice.keys.identity().to_bytes()).unwrap();
+        let mut shared = vec![
+            agree(&identity, &signed).unwrap(),
+            agree(base, &point(bob.keys.identity().public().to_bytes())).unwrap(),
+            agree(base, &signed).unwrap(),
+        ];
+        if with_one_time {
+            bound.extend(bob.one_time.id().to_be_bytes());
+            bound.extend(bob.one_time.public().to_bytes());
+            shared.push(agree(base, &point(bob.one_time.public().to_bytes())).unwrap());
+        }
+        let transcript = hash(&[&bound]);
+        let secret: Vec<u8> = shared.iter().flat_map(|secret| *secret.as_bytes()).collect();
+        let prk = Prk::extract(b"Waxwing v1 handshake X3DH\0", &secret);
+        let root = prk.expand(&[b"Waxwing v1 session root\0", &transcript]);
+        Self {
+            shared,
+            bound,
+            transcript,
+            root,
+        }
+    }
+
+    fn to_json(&self, private_base: &[u8], base: &Scalar) -> Value {
+        json!({
+            "base_key": { "private": hex(private_base), "public": hex(base.point().as_bytes()) },
+            "dh": self.shared.iter().map(|secret| hex(secret.as_bytes())).collect::<Vec<_>>(),
+            "transcript_input": hex(&self.bound),
+            "transcript": hex(&self.transcript),
+            "root_key": hex(self.root.as_bytes()),
+        })
+    }
+}
+
+/// The ratchet, as section "Double Ratchet" of the documentation computes it, seen by one who knows all
+/// private keys.
+struct Reference {
+    transcript: [u8; 32],
+    root: Secret,
+    chain: Secret,
+    /// Whose latest ratchet key, to which the next chain is made.
+    towards: Scalar,
+    latest: Scalar,
+}
+
+impl Reference {
+    fn new(handshake: &Handshake, bob: &Party) -> Self {
+        let prekey = Scalar::from_bytes(&bob.signed.to_bytes()).unwrap();
+        Self {
+            transcript: handshake.transcript,
+            root: handshake.root.clone(),
+            chain: Secret::zero(),
+            towards: prekey.clone(),
+            latest: prekey,
+        }
+    }
+
+    /// Derives the key of a message and opens it.
+    fn explain(&mut self, from_alice: bool, new_chain: Option<&[u8; 32]>, bytes: &[u8], text: &str) -> Value {
+        if let Some(private) = new_chain {
+            self.towards = std::mem::replace(&mut self.latest, Scalar::from_bytes(private).unwrap());
+            let (sender, receiver) = (self.latest.point(), self.towards.point());
+            let prk = Prk::extract(
+                self.root.as_bytes(),
+                agree(&self.latest, &receiver).unwrap().as_bytes(),
+            );
+            self.root = prk.expand(&[
+                b"Waxwing v1 ratchet root\0",
+                sender.as_bytes(),
+                receiver.as_bytes(),
+            ]);
+            self.chain = prk.expand(&[
+                b"Waxwing v1 ratchet chain\0",
+                sender.as_bytes(),
+                receiver.as_bytes(),
+            ]);
+        }
+        let prk = Prk::from_key(&self.chain);
+        let key = prk.expand(&[b"Waxwing v1 chain message\0"]);
+        let chain = std::mem::replace(&mut self.chain, prk.expand(&[b"Waxwing v1 chain next\0"]));
+
+        let head = bytes.len() - text.len() - 16;
+        let (head, sealed) = bytes.split_at(head);
+        let direction = [if from_alice { 1 } else { 2 }];
+        let associated_data = [
+            b"Waxwing v1 message\0".as_slice(),
+            &self.transcript,
+            &direction,
+            head,
+        ]
+        .concat();
+        let (ciphertext, tag) = sealed.split_last_chunk().unwrap();
+        let mut buffer = ciphertext.to_vec();
+        let nonce = head.last_chunk().unwrap();
+        open(&key, nonce, &associated_data, &mut buffer, tag).unwrap();
+        assert_eq!(buffer, text.as_bytes());
+        json!({
+            "from": if from_alice { "Alice" } else { "Bob" },
+            "new_private_ratchet_key": new_chain.map(|private| hex(private)),
+            "root_key": hex(self.root.as_bytes()),
+            "chain_key": hex(chain.as_bytes()),
+            "message_key": hex(key.as_bytes()),
+            "nonce": hex(nonce),
+            "associated_data": hex(&associated_data),
+            "plaintext": hex(text.as_bytes()),
+            "message": hex(bytes),
+        })
+    }
+}
+
+fn content() -> Value {
+    let content = |text: &str| Content {
+        sequence: 42,
+        sent_at_millis: 1_700_000_000_123,
+        conversation: [0x33; 16],
+        body: Body::Text(text.to_owned()),
+    };
+    let encoded = content("Grüße 🐦").encode().unwrap();
+    let lengths = [0, 669, 670, 1693, 1694, 11933].map(|length| {
+        let encoded = content(&"x".repeat(length)).encode().unwrap();
+        json!({ "text_bytes": length, "encoded_bytes": encoded.len() })
+    });
+    let filled = encoded.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    json!({
+        "sequence": 42,
+        "sent_at_millis": 1_700_000_000_123_u64,
+        "conversation": hex(&[0x33; 16]),
+        "text": "Grüße 🐦",
+        "encoded_before_zeros": hex(&encoded[..filled]),
+        "zeros": encoded.len() - filled,
+        "lengths": lengths,
+    })
+}

@@ -35,7 +35,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 /// What [`invoke`] needs, for callers that know this crate alone (the local runner).
-pub use waxwing_backend::{Backend, Clock};
+pub use waxwing_backend::{Backend, Clock, tables};
 
 /// What invokes a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,21 +103,26 @@ const fn on_request(method: &'static str, path: &'static str) -> Trigger {
     Trigger::Http { method, path }
 }
 
+macro_rules! handler {
+    ($module:ident) => {
+        |backend, event| Box::pin($module::handle(backend, event))
+    };
+}
+
 /// Every function of `template.yaml`.
-#[rustfmt::skip]
 pub const FUNCTIONS: &[Function] = &[
-    function("authorize", Trigger::Authorizer, |backend, event| Box::pin(authorize::handle(backend, event))),
-    function("connect", on_route("$connect"), |backend, event| Box::pin(connect::handle(backend, event))),
-    function("disconnect", on_route("$disconnect"), |backend, event| Box::pin(disconnect::handle(backend, event))),
-    function("send", on_route("send"), |backend, event| Box::pin(send::handle(backend, event))),
-    function("ack", on_route("ack"), |backend, event| Box::pin(ack::handle(backend, event))),
-    function("receive", on_route("receive"), |backend, event| Box::pin(receive::handle(backend, event))),
-    function("claim", on_route("claim"), |backend, event| Box::pin(claim::handle(backend, event))),
-    function("reject", on_route("$default"), |_, event| Box::pin(reject::handle(event))),
-    function("register", on_request("POST", "/v1/accounts"), |backend, event| Box::pin(register::handle(backend, event))),
-    function("link", on_request("POST", "/v1/devices"), |backend, event| Box::pin(link::handle(backend, event))),
-    function("upload", on_request("POST", "/v1/keys"), |backend, event| Box::pin(upload::handle(backend, event))),
-    function("fetch", on_request("GET", "/v1/keys/{userId}"), |backend, event| Box::pin(fetch::handle(backend, event))),
+    function("authorize", Trigger::Authorizer, handler!(authorize)),
+    function("connect", on_route("$connect"), handler!(connect)),
+    function("disconnect", on_route("$disconnect"), handler!(disconnect)),
+    function("send", on_route("send"), handler!(send)),
+    function("ack", on_route("ack"), handler!(ack)),
+    function("receive", on_route("receive"), handler!(receive)),
+    function("claim", on_route("claim"), handler!(claim)),
+    function("reject", on_route("$default"), handler!(reject)),
+    function("register", on_request("POST", "/v1/accounts"), handler!(register)),
+    function("link", on_request("POST", "/v1/devices"), handler!(link)),
+    function("upload", on_request("POST", "/v1/keys"), handler!(upload)),
+    function("fetch", on_request("GET", "/v1/keys/{userId}"), handler!(fetch)),
 ];
 
 /// Finds a function by its name.

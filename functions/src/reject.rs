@@ -1,11 +1,12 @@
 //! `reject`: the answer to a frame whose action no route has, or that is not JSON.
 
 use serde_json::Value;
+use waxwing_backend::Backend;
 use waxwing_wire::{ErrorCode, Problem};
 
 use crate::{FunctionError, websocket::on_unrouted};
 
-pub(crate) async fn handle(event: Value) -> Result<Value, FunctionError> {
+pub(crate) async fn handle(_: &Backend, event: Value) -> Result<Value, FunctionError> {
     on_unrouted(event, |body| match serde_json::from_str::<Value>(body) {
         Ok(Value::Object(_)) => Problem::new(
             ErrorCode::UnknownAction,
@@ -19,18 +20,18 @@ pub(crate) async fn handle(event: Value) -> Result<Value, FunctionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::sample;
+    use crate::samples::{sample, unreachable_backend};
 
     async fn rejected(body: &str) -> Value {
         let mut event = sample("reject");
         event["body"] = body.into();
-        let reply = handle(event).await.unwrap();
+        let reply = handle(&unreachable_backend(), event).await.unwrap();
         serde_json::from_str(reply["body"].as_str().unwrap()).unwrap()
     }
 
     #[tokio::test]
     async fn an_unknown_action_is_named_so_and_its_request_repeated() {
-        let reply = handle(sample("reject")).await.unwrap();
+        let reply = handle(&unreachable_backend(), sample("reject")).await.unwrap();
         let refused: Value = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
         assert_eq!(refused["code"], "unknown_action");
         assert_eq!(refused["request"], 3);

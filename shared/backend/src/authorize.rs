@@ -56,7 +56,8 @@ pub async fn authorize(backend: &Backend, header: Option<&str>) -> Result<Author
     verify_token(token, &record, &backend.token_audience, backend.clock.now())
 }
 
-/// The token of a `Bearer` header value (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1).
+/// The token of a `Bearer` header value (RFC 6750, section 2.1). The scheme's case does not matter (RFC 9110,
+/// section 11.1).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)

@@ -1,12 +1,12 @@
 //! `claim`: prekey bundles of an account's devices, each with a one-time prekey that nobody else gets.
 //!
 //! A one-time prekey is handed out by a conditional delete that returns what it deleted. Candidates are read
-//! from a random place of the pool and tried in random order, so that claims at the same moment seldom meet; one
-//! that loses a race tries the next candidate, and reads again when it has none, until a read finds the pool
+//! from a random place of the pool and tried in random order, so that claims at the same moment seldom meet.
+//! One that loses a race tries the next candidate, and after a few reads again, until a read finds the pool
 //! empty. Only then does the bundle come without.
 //!
-//! Twice, or an answer that was lost: the second run takes another key, and the first is burnt. That is allowed;
-//! handing one out twice is not.
+//! Twice, or an answer that was lost: the second run takes another key, and the first is burnt. That is
+//! allowed; handing one out twice is not.
 
 use futures_util::future::try_join_all;
 use rand::{RngExt, seq::SliceRandom};
@@ -23,6 +23,10 @@ use crate::{Backend, fault::Fault, random::Random, tables::keys::KeysRecord};
 /// Ids read at a time: enough to see whether more than [`PREKEYS_LOW`] keys stay behind the one taken, and so
 /// that many claims at once have candidates of their own.
 const CANDIDATES: usize = PREKEYS_LOW + 2;
+
+/// Candidates tried before others are read: after so many lost races in a row most of those read have gone, and
+/// a lost race costs as much as five reads.
+const TRIES_PER_READ: usize = 4;
 
 /// Why a claim was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +135,8 @@ async fn take_any(backend: &Backend, owner: RegisteredDevice, highest: KeyId) ->
             });
         }
         let found = candidates.len();
-        for id in shuffled(candidates, &backend.random) {
+        let candidates = shuffled(candidates, &backend.random);
+        for id in candidates.into_iter().take(TRIES_PER_READ) {
             if let Some(prekey) = backend.prekeys.take(owner, id).await? {
                 return Ok(Taken {
                     prekey: Some(prekey),

@@ -4,9 +4,9 @@
 //! the mailbox before it reads the record. So whatever the order, a message is either posted here or found
 //! there.
 //!
-//! Twice: the second run writes the same and closes nothing, because a connection never displaces itself. A late
-//! one does not displace a connection that was opened after it. Partial: if the older connection could not be
-//! closed, it gets no more news, still reaches only its own mailbox, and ends by API Gateway's limits.
+//! Twice: the second run writes the same and closes nothing, because a connection never displaces itself. A
+//! late one does not displace a connection that was opened after it. Partial: if the older connection could not
+//! be closed, it gets no more news, still reaches only its own mailbox, and ends by API Gateway's limits.
 
 use std::time::Duration;
 

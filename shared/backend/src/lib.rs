@@ -51,13 +51,13 @@ use random::Random;
 use sockets::Sockets;
 use tables::{database::Database, devices::Devices, keys::Keys, mailbox::Mailbox, prekeys::Prekeys};
 
-/// Time of one try of a request to AWS. A hundred times what DynamoDB takes, and time for a second try inside
-/// [`OPERATION_TIMEOUT`].
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time of one try of a request to AWS. Far beyond what an answer takes: a try given up too early may have been
+/// carried out, and a prekey that it took is burnt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Time of a request with all its tries: two in a row fit a function's ten seconds, and after one that failed no
-/// other is made.
-const OPERATION_TIMEOUT: Duration = Duration::from_millis(4500);
+/// Time of a request with all its tries. A function has ten seconds, and makes no other request after one that
+/// failed.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Time to open a connection to AWS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@
 //! no two devices share an id, and no account grows past its bound. The same request cannot get two ids either:
 //! whoever reads a lower id as taken also reads who took it.
 //!
-//! Twice, or after a run that broke off: the device is found by its keys, the rest of its pool is filled in, the
-//! account's other devices are told (again), and the answer is the same.
+//! Twice, or after a run that broke off: the device is found by its keys, the rest of its pool is filled in,
+//! the account's other devices are told (again), and the answer is the same.
 
 use futures_util::future::join_all;
 use waxwing_wire::{
@@ -74,24 +74,21 @@ pub async fn link(
     new.check()?;
     verify::new_device(&new)?;
     let account = linker.address.account;
-    let (device, others) = find_or_add(backend, linker, &new).await?;
+    let (device, records) = find_or_add(backend, linker, &new).await?;
     publish_one_time_prekeys(backend, device, &new.one_time_prekeys)
         .await?
         .ok_or(LinkError::Taken)?;
-    tell(
-        backend,
-        others
-            .iter()
-            .filter(|other| other.device.address != linker.address),
-    )
-    .await;
+    let told = records
+        .iter()
+        .filter(|record| ![linker, device].contains(&record.device));
+    tell(backend, told).await;
     Ok(Registered {
         account,
         device: device.address.device,
     })
 }
 
-/// The new device and those that were in the account.
+/// The new device and what was read of the account.
 async fn find_or_add(
     backend: &Backend,
     linker: RegisteredDevice,

@@ -1,9 +1,9 @@
 //! Adding a device and filling its pool: what `register`, `link` and `upload` share.
 //!
-//! A device's record and its published keys are one transaction, so that neither is ever seen without the other.
-//! One-time prekeys go into the pool in transactions that raise the highest published id past them: whatever
-//! breaks off or runs twice, a repetition adds exactly the keys that are not in yet, and none that was taken
-//! comes back.
+//! A device's record and its published keys are one transaction, so that neither is ever seen without the
+//! other. One-time prekeys go into the pool in transactions that raise the highest published id past them:
+//! whatever breaks off or runs twice, a repetition adds exactly the keys that are not in yet, and none that was
+//! taken comes back.
 
 use waxwing_wire::{
     KeyId, RegisteredDevice,

@@ -95,11 +95,13 @@ pub async fn send(
     }
     let now = backend.clock.now();
     let letters = letters(sender, &request);
-    let reused = put_all(backend, &letters, now).await?;
+    let envelopes = letters.len();
+    let letters = put_all(backend, letters, now).await?;
+    let is_reused = letters.len() < envelopes;
     let directory = read_directory(backend, &listed).await?;
     let comparison = compare(sender.address, &listed, &directory);
     finish(backend, letters, &comparison, now).await?;
-    if reused {
+    if is_reused {
         return Err(SendError::MessageIdReused);
     }
     if let Some(account) = comparison.unknown {
@@ -152,13 +154,17 @@ fn letters(sender: RegisteredDevice, request: &SendRequest) -> Vec<Letter> {
         .collect()
 }
 
-/// Puts all letters. Says whether any id was there with other bytes.
-async fn put_all(backend: &Backend, letters: &[Letter], now: UnixSeconds) -> Result<bool, Fault> {
-    let puts = letters
-        .iter()
-        .map(|letter| backend.mailbox.put_if_absent(letter.owner, &letter.envelope, now));
-    let puts = all(puts.collect()).await?;
-    Ok(puts.contains(&Put::OtherBytes))
+/// Puts all letters and gives back those that are in their mailboxes now: all but those whose id was there with
+/// other bytes.
+async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> Result<Vec<Letter>, Fault> {
+    let puts = letters.into_iter().map(|letter| async move {
+        let put = backend
+            .mailbox
+            .put_if_absent(letter.owner, &letter.envelope, now)
+            .await?;
+        Ok((put == Put::Present).then_some(letter))
+    });
+    Ok(all(puts.collect()).await?.into_iter().flatten().collect())
 }
 
 async fn read_directory(
@@ -552,7 +558,8 @@ mod tests {
         let (backend, calls) = backend(script);
         let result = send(&backend, sender(), request(&[bob])).await;
         assert_eq!(result, Err(SendError::MessageIdReused));
-        assert!(!operations(&calls).contains(&"DeleteItem mailbox".to_owned()));
+        // What is there stays, and what is not there is not posted.
+        assert_eq!(operations(&calls), ["PutItem mailbox", "Query devices"]);
     }
 
     #[tokio::test]

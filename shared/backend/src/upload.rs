@@ -1,7 +1,8 @@
 //! `upload`: a device publishes more one-time prekeys, or a new signed prekey.
 //!
-//! Twice, or after a run that broke off: the signed prekey is there already, and of the one-time prekeys exactly
-//! those are added that are not yet in. The signed prekey goes first, so that a stale one refuses the whole.
+//! Twice, or after a run that broke off: the signed prekey is there already, and of the one-time prekeys
+//! exactly those are added that are not yet in. The signed prekey goes first, so that a stale one refuses the
+//! whole.
 
 use waxwing_wire::{
     ErrorCode, Problem, RegisteredDevice,

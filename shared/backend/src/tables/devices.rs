@@ -33,8 +33,8 @@ const REGISTRATION: &str = "r";
 const SIGNING_KEY: &str = "v";
 /// String, absent when not connected: API Gateway's id of the newest connection.
 const CONNECTION: &str = "c";
-// Number `t`, with the connection: when it was opened, in milliseconds of Unix time, by API Gateway's clock. Only
-// the conditions below read it.
+// Number `t`, with the connection: when it was opened, in milliseconds of Unix time, by API Gateway's clock.
+// Only the conditions below read it.
 /// Number, absent unless something waits for a push: since when, in seconds of Unix time.
 const WAITING_SINCE: &str = "p";
 
@@ -139,7 +139,7 @@ impl Devices {
     }
 
     /// Makes `connection` the device's connection and takes the push mark away, unless a connection opened
-    /// later is there already. `opened` is the age of the connection, since 1970.
+    /// later is there already. `opened` says when it was opened, since 1970.
     pub(crate) async fn connect_unless_superseded(
         &self,
         device: RegisteredDevice,

@@ -143,7 +143,7 @@ impl Client {
     }
 
     /// Disconnects and closes the store. Other clones of this client answer [`StoreError::Closed`] from then
-    /// on, and event readers end once they have read what was told.
+    /// on, and event readers end; kept events they had not read come when the client is opened again.
     ///
     /// # Errors
     /// [`StoreError`].

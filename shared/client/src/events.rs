@@ -25,10 +25,11 @@
 use std::{
     collections::VecDeque,
     ops::RangeInclusive,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId};
@@ -226,6 +227,9 @@ pub struct Events {
 /// Kept events read from the store at a time: few enough to be quick, enough to be cheap.
 const EVENTS_PER_READ: usize = 64;
 
+/// Wait before a store that failed is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 impl Events {
     /// The next event, and with it the word that the one before was handled. `None` once the client is
     /// closed. Dropping the future loses nothing.
@@ -260,29 +264,30 @@ impl Events {
             return;
         }
         let position = self.position;
-        match self
-            .store
-            .write_lightly(move |tx| timeline::mark_shown(tx, position))
-            .await
-        {
+        let mark = move |store: &Store| store.write_lightly_now(|tx| timeline::mark_shown(tx, position));
+        match self.store.run(mark).await.flatten() {
             Ok(()) => self.unconfirmed = false,
             // The event will come once more after a restart: late is better than never.
             Err(error) => tracing::warn!(%error, "the shown mark could not be stored"),
         }
     }
 
+    /// Reads the next kept events from the store. `None` once it is closed.
     async fn read_on(&mut self) -> Option<()> {
         let (after, until) = (self.read, self.until);
-        let page = self
-            .store
-            .read(move |tx| timeline::events_between(tx, after, until, EVENTS_PER_READ))
-            .await
-            .inspect_err(|error| tracing::warn!(%error, "events could not be read from the store"))
-            .ok()?;
-        self.read = if page.len() < EVENTS_PER_READ {
-            until
-        } else {
-            page.last().map_or(until, |(position, _)| *position)
+        let read = move |tx: &Transaction<'_>| timeline::events_between(tx, after, until, EVENTS_PER_READ);
+        let page = match self.store.read(read).await {
+            Ok(page) => page,
+            Err(StoreError::Closed) => return None,
+            Err(error) => {
+                tracing::error!(%error, "events could not be read from the store");
+                tokio::time::sleep(READ_AGAIN).await;
+                return Some(());
+            }
+        };
+        self.read = match page.last() {
+            Some((position, _)) if page.len() == EVENTS_PER_READ => *position,
+            _ => until,
         };
         self.buffer.extend(page);
         Some(())
@@ -324,10 +329,10 @@ impl Effects {
     }
 }
 
-/// Tells all readers.
-#[derive(Debug, Default)]
+/// Tells all readers. Cheap to clone: all clones tell the same.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EventSink {
-    readers: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
+    readers: Arc<Mutex<Vec<mpsc::UnboundedSender<Notice>>>>,
 }
 
 impl EventSink {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rusqlite::Transaction;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify},
@@ -11,7 +12,7 @@ use waxwing_wire::DeviceAddress;
 use crate::{
     clock,
     config::{ClientConfig, Timings},
-    events::EventSink,
+    events::{Effects, EventSink},
     sessions::Me,
     store::{Store, StoreError, identity, identity::ThisDevice, received},
     transport::{
@@ -106,6 +107,36 @@ impl Shared {
             })
         });
         *self.me.write().unwrap_or_else(PoisonError::into_inner) = me;
+    }
+
+    /// Runs a transaction, and tells readers of its effects as soon as it is committed. The two are not torn
+    /// apart when the future is dropped in between: an event about what is stored would be missing.
+    pub(crate) async fn apply<E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<Effects, E> + Send + 'static,
+    ) -> Result<(), E>
+    where
+        E: From<StoreError> + Send + 'static,
+    {
+        let events = self.events.clone();
+        let applied = self
+            .store
+            .run(move |store| store.write_now(work).map(|effects| events.publish(effects)));
+        applied.await?
+    }
+
+    /// The same for a transaction that a loss of power may undo.
+    pub(crate) async fn apply_lightly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(T, Effects), StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let events = self.events.clone();
+        let applied = self.store.run(move |store| {
+            let (done, effects) = store.write_lightly_now(work)?;
+            events.publish(effects);
+            Ok(done)
+        });
+        applied.await?
     }
 
     /// Closes the store and ends all event readers.

@@ -15,7 +15,7 @@ use waxwing_wire::{Envelope, EnvelopeId, receive::Page};
 use super::{acks::AckQueue, pause};
 use crate::{
     channel, clock,
-    events::{DisconnectReason, Effects, Event},
+    events::{DisconnectReason, Event},
     receive,
     sessions::Me,
     shared::Shared,
@@ -162,40 +162,30 @@ impl Mailbox<'_> {
     /// Stores envelopes, each by a transaction of its own, and queues those for their ack. If the store
     /// fails the rest is left in the mailbox.
     async fn store(&self, envelopes: Vec<Envelope>) -> Result<(), DisconnectReason> {
-        let me = self.me.clone();
-        let (done, failure) = self
-            .shared
-            .store
-            .run(move |store| {
-                let mut done: Vec<(EnvelopeId, Effects)> = Vec::with_capacity(envelopes.len());
-                for envelope in &envelopes {
-                    let now = clock::now_millis();
-                    match store.write_now(|tx| receive::envelope(tx, &me, envelope, now)) {
-                        Ok(effects) => done.push((envelope.id, effects)),
-                        Err(error) => return (done, Some(error)),
-                    }
+        let (me, events) = (self.me.clone(), self.shared.events.clone());
+        let storing = self.shared.store.run(move |store| {
+            let mut stored = Vec::with_capacity(envelopes.len());
+            for envelope in &envelopes {
+                let now = clock::now_millis();
+                match store.write_now(|tx| receive::envelope(tx, &me, envelope, now)) {
+                    Ok(effects) => events.publish(effects),
+                    Err(error) => return (stored, Err(error)),
                 }
-                (done, None)
-            })
-            .await
-            .map_err(failed)?;
-        self.queue.extend(done.iter().map(|(id, _)| *id));
-        for (_, effects) in done {
-            self.shared.events.publish(effects);
-        }
-        failure.map_or(Ok(()), |error| Err(failed(error)))
+                stored.push(envelope.id);
+            }
+            (stored, Ok(()))
+        });
+        let (stored, result) = storing.await.map_err(failed)?;
+        self.queue.extend(stored);
+        result.map_err(failed)
     }
 
     async fn report_gaps(&self) -> Result<(), DisconnectReason> {
         let wait = u64::try_from(self.shared.timings.gap_wait.as_millis()).unwrap_or(u64::MAX);
-        let effects = self
+        let reported = self
             .shared
-            .store
-            .write(move |tx| channel::skip_old_gaps(tx, wait, clock::now_millis()))
-            .await
-            .map_err(failed)?;
-        self.shared.events.publish(effects);
-        Ok(())
+            .apply(move |tx| channel::skip_old_gaps(tx, wait, clock::now_millis()));
+        reported.await.map_err(failed)
     }
 }
 

@@ -109,15 +109,11 @@ pub(super) async fn fetch(
     }
     let remaining = fetched.own_one_time_prekeys;
     let me = me.clone();
-    let taken = shared
-        .store
-        .write(move |tx| directory::take_list(tx, &me, account, &fetched.devices))
-        .await;
-    match taken {
-        Ok(effects) => shared.events.publish(effects),
-        Err(OpenError::InvalidKeys(error)) => return Err(error.into()),
-        Err(OpenError::Store(error)) => return Err(error.into()),
-    }
+    let taken = shared.apply(move |tx| directory::take_list(tx, &me, account, &fetched.devices));
+    taken.await.map_err(|error| match error {
+        OpenError::InvalidKeys(error) => FetchError::from(error),
+        OpenError::Store(error) => error.into(),
+    })?;
     Ok(remaining)
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     directory::{self, Plan},
-    events::{DisconnectReason, Effects, FailureReason},
+    events::{DisconnectReason, FailureReason},
     outbox::{self, Outgoing},
     sessions::{Me, OpenError},
     shared::Shared,
@@ -36,6 +36,9 @@ use crate::{
 /// Times a message is sent again at once because a list of devices had changed. Lists change rarely; more
 /// than this in a row is a fault somewhere, and waits.
 const PROMPT_CORRECTIONS: u32 = 3;
+
+/// The longest wait the service can impose on a message.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Steps to learn about an account before waiting: fetch, claim, and once more if it changed in between.
 const PROMPT_STEPS: u32 = 4;
@@ -131,12 +134,8 @@ impl<'a> Pump<'a> {
             Done::Sent(sent, Ok(SendReply::Accepted)) => self.accepted(sent).await?,
             Done::Sent(sent, Ok(SendReply::Mismatch(mismatch))) => {
                 let me = self.me.clone();
-                let corrected = self
-                    .shared
-                    .store
-                    .write(move |tx| outbox::mismatch(tx, &me, &mismatch))
-                    .await;
-                self.publish(corrected.map_err(failed)?);
+                let corrected = self.shared.apply(move |tx| outbox::mismatch(tx, &me, &mismatch));
+                corrected.await.map_err(failed)?;
                 let tries = self.tries(sent.entry);
                 tries.corrections += 1;
                 if tries.corrections <= PROMPT_CORRECTIONS {
@@ -157,19 +156,14 @@ impl<'a> Pump<'a> {
     async fn accepted(&mut self, sent: Outgoing) -> Result<(), DisconnectReason> {
         let (entry, recipient) = (sent.entry, sent.recipient);
         // If a loss of power undoes this, the same bytes are sent and accepted once more.
-        let accepted = self
-            .shared
-            .store
-            .write_lightly(move |tx| outbox::accepted(tx, &sent))
-            .await;
-        let (complete, effects) = accepted.map_err(failed)?;
+        let accepted = self.shared.apply_lightly(move |tx| outbox::accepted(tx, &sent));
+        let complete = accepted.await.map_err(failed)?;
         if complete {
             self.under_way.finish(recipient, entry);
             self.tries.remove(&entry);
         } else {
             self.under_way.release(entry);
         }
-        self.publish(effects);
         Ok(())
     }
 
@@ -193,12 +187,8 @@ impl<'a> Pump<'a> {
             },
             RequestError::TooLarge => FailureReason::Refused(ErrorCode::TooLarge),
         };
-        let given_up = self
-            .shared
-            .store
-            .write(move |tx| outbox::fail(tx, entry, reason))
-            .await;
-        self.publish(given_up.map_err(failed)?);
+        let given_up = self.shared.apply(move |tx| outbox::fail(tx, entry, reason));
+        given_up.await.map_err(failed)?;
         self.under_way.finish(sent.recipient, entry);
         self.tries.remove(&entry);
         Ok(())
@@ -218,11 +208,8 @@ impl<'a> Pump<'a> {
         self.under_way.forget(account);
         let given_up = self
             .shared
-            .store
-            .write(move |tx| outbox::fail_all_to(tx, account, reason))
-            .await;
-        self.publish(given_up.map_err(failed)?);
-        Ok(())
+            .apply(move |tx| outbox::fail_all_to(tx, account, reason));
+        given_up.await.map_err(failed)
     }
 
     /// Lets a message wait before its next try.
@@ -241,10 +228,6 @@ impl<'a> Pump<'a> {
             corrections: 0,
             backoff: Backoff::new(timings.backoff_first, timings.backoff_longest),
         })
-    }
-
-    fn publish(&self, effects: Effects) {
-        self.shared.events.publish(effects);
     }
 }
 
@@ -312,18 +295,14 @@ async fn learn_step(shared: &Shared, me: &Arc<Me>, link: &Link, account: Account
         .await
         .map_err(stumble_over_claim)?;
     let me = me.clone();
-    let taken = shared
-        .store
-        .write(move |tx| {
-            let (rng, now) = (&mut clock::rng(), clock::now_millis());
-            directory::take_bundles(tx, rng, &me, (account, asked.as_deref()), &bundles.bundles, now)
-        })
-        .await;
-    match taken {
-        Ok(effects) => shared.events.publish(effects),
-        Err(OpenError::InvalidKeys(_)) => return Err(Stumble::Fail(LearnError::InvalidKeys)),
-        Err(OpenError::Store(error)) => return Err(store_failed(error)),
-    }
+    let taken = shared.apply(move |tx| {
+        let (rng, now) = (&mut clock::rng(), clock::now_millis());
+        directory::take_bundles(tx, rng, &me, (account, asked.as_deref()), &bundles.bundles, now)
+    });
+    taken.await.map_err(|error| match error {
+        OpenError::InvalidKeys(_) => Stumble::Fail(LearnError::InvalidKeys),
+        OpenError::Store(error) => store_failed(error),
+    })?;
     Ok(false)
 }
 
@@ -365,5 +344,5 @@ fn disconnect(reason: DisconnectReason) -> Stumble {
 }
 
 fn retry_after(problem: &Problem) -> Duration {
-    Duration::from_secs(problem.retry_after_seconds.unwrap_or(0).into())
+    Duration::from_secs(problem.retry_after_seconds.unwrap_or(0).into()).min(LONGEST_RETRY_AFTER)
 }

@@ -119,22 +119,18 @@ impl Store {
         off_thread(move || store.write_now(work)).await
     }
 
-    /// As [`write`](Self::write), but the commit does not wait for the disk: after a loss of power it may be
-    /// undone. Only for what may be.
-    pub(crate) async fn write_lightly<T: Send + 'static>(
+    /// As [`write_now`](Self::write_now), but the commit does not wait for the disk: after a loss of power it
+    /// may be undone. Only for what may be.
+    pub(crate) fn write_lightly_now<T>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let store = self.clone();
-        off_thread(move || {
-            let mut guard = store.lock();
-            let connection = guard.as_mut().ok_or(StoreError::Closed)?;
-            set_synchronous(connection, Durability::ProcessCrash)?;
-            let done = transact(connection, work);
-            set_synchronous(connection, store.durability)?;
-            done
-        })
-        .await
+        let mut guard = self.lock();
+        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+        set_synchronous(connection, Durability::ProcessCrash)?;
+        let done = transact(connection, work);
+        set_synchronous(connection, self.durability)?;
+        done
     }
 
     /// Reads one state of the store. Blocks shortly.

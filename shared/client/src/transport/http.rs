@@ -203,9 +203,112 @@ fn retry_after(response: &Response) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::JoinHandle,
+    };
     use waxwing_wire::ErrorCode;
 
     use super::*;
+
+    /// A service that gives these answers, one a connection. Ends with the requests it got.
+    async fn service(answers: Vec<String>) -> (Http, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/prod", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let length = socket.read(&mut request).await.unwrap();
+                requests.push(String::from_utf8(request[..length].to_vec()).unwrap());
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+            requests
+        });
+        let timings = Timings {
+            backoff_first: Duration::from_millis(1),
+            ..Timings::default()
+        };
+        (Http::new(base, timings).unwrap(), serving)
+    }
+
+    fn answer(status: u16, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+    }
+
+    fn problem(code: ErrorCode) -> String {
+        answer(
+            code.http_status(),
+            "",
+            &serde_json::to_string(&Problem::new(code, "Why.")).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_with_the_same_request() {
+        let broken = String::new();
+        let throttled = answer(429, "", r#"{"message":"Too Many Requests"}"#);
+        let answers = vec![
+            broken,
+            throttled,
+            problem(ErrorCode::Unavailable),
+            answer(200, "", r#"{"ok":true}"#),
+        ];
+        let (http, serving) = service(answers).await;
+        let reply: Value = http.post("/v1/keys", None, &json!({"a": 1})).await.unwrap();
+        assert_eq!(reply, json!({"ok": true}));
+        let requests = serving.await.unwrap();
+        assert_eq!(requests.len(), 4);
+        assert!(
+            requests
+                .iter()
+                .all(|request| request.starts_with("POST /prod/v1/keys HTTP/1.1"))
+        );
+        assert!(requests.iter().all(|request| request.ends_with(r#"{"a":1}"#)));
+    }
+
+    #[tokio::test]
+    async fn it_gives_up_after_a_few_tries() {
+        let answers = (0..ATTEMPTS).map(|_| problem(ErrorCode::Internal)).collect();
+        let (http, serving) = service(answers).await;
+        let error = http.post::<_, Value>("/v1/keys", None, &()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Refused(problem) if problem.code == ErrorCode::Internal));
+        assert_eq!(serving.await.unwrap().len(), ATTEMPTS as usize);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_for_good_is_not_tried_again() {
+        let (http, serving) = service(vec![problem(ErrorCode::AccountTaken)]).await;
+        let error = http
+            .post::<_, Value>("/v1/accounts", None, &())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, HttpError::Refused(problem) if problem.code == ErrorCode::AccountTaken));
+        assert_eq!(serving.await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_wait_longer_than_one_cares_to_wait_is_the_caller_s() {
+        let answers = vec![answer(429, "retry-after: 3600\r\n", "{}")];
+        let (http, serving) = service(answers).await;
+        let error = http.post::<_, Value>("/v1/keys", None, &()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Unexpected(429)));
+        assert_eq!(serving.await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_endless_or_foreign_answer_is_refused() {
+        let long = answer(200, "", &"x".repeat(MAX_REPLY_BYTES + 1));
+        let (http, _serving) = service(vec![long, answer(200, "", "<html>")]).await;
+        for _ in 0..2 {
+            let error = http.post::<_, Value>("/v1/keys", None, &()).await.unwrap_err();
+            assert!(matches!(error, HttpError::Unexpected(200)));
+        }
+    }
 
     #[test]
     fn only_what_may_pass_is_tried_again() {

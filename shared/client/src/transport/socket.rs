@@ -248,7 +248,170 @@ fn fragments(mut text: Bytes) -> Vec<Frame> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{io::DuplexStream, net::TcpListener, task::JoinHandle};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+    use waxwing_wire::{ClientFrame, frame::PrekeysLow, receive::Page};
+
     use super::*;
+    use crate::{
+        config::Endpoints,
+        testing::{Party, account},
+        transport::requests::{Link, RequestError},
+    };
+
+    const PING_AFTER: Duration = Duration::from_secs(60);
+
+    /// A driven socket, and the service's end of it.
+    struct Driven {
+        link: Link,
+        news: mpsc::UnboundedReceiver<News>,
+        driving: JoinHandle<DisconnectReason>,
+        service: WebSocketStream<DuplexStream>,
+    }
+
+    async fn driven() -> Driven {
+        let (ours, theirs) = tokio::io::duplex(4 * MAX_MESSAGE_BYTES);
+        let socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+        let limits = WebSocketConfig::default().max_frame_size(Some(MAX_FRAME_BYTES));
+        let service = WebSocketStream::from_raw_socket(theirs, Role::Server, Some(limits)).await;
+        let (outgoing, frames) = mpsc::channel(4);
+        let (told, news) = mpsc::unbounded_channel();
+        let replies = Replies::default();
+        let link = Link::new(outgoing, replies.clone(), PING_AFTER * 10);
+        let hear = move |news| drop(told.send(news));
+        let driving = tokio::spawn(drive(socket, frames, replies, hear, PING_AFTER));
+        Driven {
+            link,
+            news,
+            driving,
+            service,
+        }
+    }
+
+    fn text(frame: &ServiceFrame) -> Message {
+        Message::Text(serde_json::to_string(frame).unwrap().into())
+    }
+
+    #[tokio::test]
+    async fn a_request_travels_and_its_reply_and_news_come_back() {
+        let mut driven = driven().await;
+        let asked = tokio::spawn({
+            let link = driven.link.clone();
+            async move { link.receive(None).await }
+        });
+        let Some(Ok(Message::Text(frame))) = driven.service.next().await else {
+            panic!("no frame")
+        };
+        let Ok(ClientFrame::Receive(receive)) = ClientFrame::parse(&frame) else {
+            panic!("{frame}")
+        };
+        let low = ServiceFrame::PrekeysLow(PrekeysLow { remaining: 3 });
+        let page = ServiceFrame::Page(Page {
+            request: receive.request,
+            envelopes: Vec::new(),
+            more_after: None,
+        });
+        driven.service.send(text(&low)).await.unwrap();
+        driven.service.send(text(&page)).await.unwrap();
+        assert!(asked.await.unwrap().is_ok());
+        assert_eq!(driven.news.recv().await, Some(News::PrekeysLow(3)));
+    }
+
+    #[tokio::test]
+    async fn x82_a_long_request_arrives_whole_and_a_frame_of_it_is_never_too_long() {
+        let mut driven = driven().await;
+        let mut party = Party::new(account(1), 1, 11);
+        let to: Vec<_> = (2..=6)
+            .map(|device| Party::new(account(1), device, device).bundle())
+            .collect();
+        party.claim(account(1), &to);
+        party.write_to(account(1), &"x".repeat(crate::MAX_TEXT_BYTES));
+        let outgoing = party
+            .prepare(crate::under_way::UnderWay::default())
+            .outgoing
+            .remove(0);
+        let link = driven.link.clone();
+        let sent = outgoing.clone();
+        let sending = tokio::spawn(async move { link.send(sent.message, sent.recipients).await });
+        let Some(Ok(Message::Text(frame))) = driven.service.next().await else {
+            panic!("no text")
+        };
+        assert!(frame.len() > MAX_FRAME_BYTES);
+        let Ok(ClientFrame::Send(send)) = ClientFrame::parse(&frame) else {
+            panic!("not a send")
+        };
+        assert_eq!(send.recipients, outgoing.recipients);
+        sending.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_pinged_and_given_up_if_it_stays_silent() {
+        // Nobody reads the service's end, so no pong comes back.
+        let driven = driven().await;
+        let begun = Instant::now();
+        assert_eq!(driven.driving.await.unwrap(), DisconnectReason::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), 2 * PING_AFTER.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_answers_pings_lives_on() {
+        let mut driven = driven().await;
+        let service = tokio::spawn(async move {
+            let mut pings = 0;
+            while pings < 5 {
+                if let Some(Ok(Message::Ping(_))) = driven.service.next().await {
+                    driven.service.flush().await.unwrap();
+                    pings += 1;
+                }
+            }
+            driven.service
+        });
+        let _service = service.await.unwrap();
+        assert!(!driven.driving.is_finished());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_last_link_closes_the_socket_normally() {
+        let mut driven = driven().await;
+        drop(driven.link);
+        let Some(Ok(Message::Close(Some(frame)))) = driven.service.next().await else {
+            panic!("no close")
+        };
+        assert_eq!(frame.code, CloseCode::Normal);
+        driven.service.flush().await.unwrap();
+        drop(driven.service);
+        assert_eq!(driven.driving.await.unwrap(), DisconnectReason::Requested);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_fails_what_waits_on_it() {
+        let driven = driven().await;
+        let asked = tokio::spawn({
+            let link = driven.link.clone();
+            async move { link.receive(None).await }
+        });
+        drop(driven.service);
+        assert_eq!(asked.await.unwrap(), Err(RequestError::Closed));
+        assert_eq!(driven.driving.await.unwrap(), DisconnectReason::Broken);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_there_or_speaks_no_tls_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move { drop(listener.accept().await) });
+        let party = Party::new(account(1), 1, 11);
+        for scheme in ["wss", "ws"] {
+            let service = Service::parse(&Endpoints {
+                websocket_url: format!("{scheme}://{address}/prod"),
+                http_url: "http://127.0.0.1".to_owned(),
+                audience: "test".to_owned(),
+            });
+            let refused = connect(&service.unwrap(), &party.me.credentials, &Timings::default()).await;
+            assert_eq!(refused.err(), Some(DisconnectReason::Unreachable), "{scheme}");
+        }
+        accepting.await.unwrap();
+    }
 
     #[test]
     fn x82_a_message_longer_than_a_frame_leaves_as_fragments_of_one_text() {

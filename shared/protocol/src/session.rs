@@ -148,12 +148,7 @@ impl Session {
         let mut message = Vec::with_capacity(overhead + plaintext.len());
         write_head(opening, &header, &mut message);
         let associated_data = associated_data(&self.id, direction, &message);
-        let head = message.len();
-        message.extend_from_slice(plaintext);
-        if let Some(buffer) = message.get_mut(head..) {
-            let tag = key.seal(&header.nonce, &associated_data, buffer);
-            message.extend_from_slice(&tag);
-        }
+        key.seal(&header.nonce, &associated_data, plaintext, &mut message);
         Ok(message)
     }
 

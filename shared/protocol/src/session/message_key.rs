@@ -1,7 +1,7 @@
 //! A message key: encrypts one message.
 
 use super::error::DecryptError;
-use crate::primitives::{NONCE_BYTES, Secret, TAG_BYTES, open, seal};
+use crate::primitives::{NONCE_BYTES, Secret, open, seal};
 
 /// The AES-256-GCM key of one message. Zeroized when dropped.
 #[derive(Clone)]
@@ -16,14 +16,19 @@ impl MessageKey {
         &self.0
     }
 
-    /// Encrypts `buffer` in place and returns the tag.
+    /// Encrypts a plaintext onto the end of a message, followed by its tag.
     pub(super) fn seal(
         &self,
         nonce: &[u8; NONCE_BYTES],
         associated_data: &[u8],
-        buffer: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
-        seal(&self.0, nonce, associated_data, buffer)
+        plaintext: &[u8],
+        message: &mut Vec<u8>,
+    ) {
+        let start = message.len();
+        message.extend_from_slice(plaintext);
+        let (_, buffer) = message.split_at_mut(start);
+        let tag = seal(&self.0, nonce, associated_data, buffer);
+        message.extend_from_slice(&tag);
     }
 
     /// Decrypts a ciphertext that ends with its tag.

@@ -49,8 +49,15 @@ pub(super) struct ClosedChain {
 /// A chain, advanced beyond one message, to be stored when that message has proved genuine.
 pub(super) struct Advance {
     pub(super) key: MessageKey,
-    skipped: Vec<(u32, MessageKey)>,
+    run: SkippedRun,
     next: ChainKey,
+}
+
+/// What a jump leaves out: the keys of the messages in between.
+struct SkippedRun {
+    keys: Vec<(u32, MessageKey)>,
+    /// The first of them that has a key; 0 if all have.
+    floor: u32,
 }
 
 impl ReceivingChains {
@@ -149,8 +156,8 @@ impl CurrentChain {
 
     fn close(mut self, length: u32) -> ClosedChain {
         let length = length.max(self.chain_key.index());
-        let (keys, _) = skip_to(&self.chain_key, length);
-        store(&mut self.skipped, keys, length);
+        let (run, _) = SkippedRun::to(&self.chain_key, length);
+        run.store(&mut self.skipped, length);
         ClosedChain {
             ratchet_key: self.ratchet_key,
             length,
@@ -176,14 +183,42 @@ impl Advance {
     /// Derives the keys up to and including that of message `counter`.
     pub(super) fn to(chain_key: &ChainKey, counter: u32) -> Result<Self, DecryptError> {
         check_jump(chain_key.index(), counter)?;
-        let (skipped, at) = skip_to(chain_key, counter);
+        let (run, at) = SkippedRun::to(chain_key, counter);
         let (key, next) = at.next().ok_or(DecryptError::TooFarAhead)?;
-        Ok(Self { key, skipped, next })
+        Ok(Self { key, run, next })
     }
 
     fn commit(self, skipped: &mut SkippedKeys) -> ChainKey {
-        store(skipped, self.skipped, self.next.index());
+        self.run.store(skipped, self.next.index());
         self.next
+    }
+}
+
+impl SkippedRun {
+    /// Derives the keys of the messages before `counter`, the last [`MAX_SKIPPED_KEYS`] of them, and the chain
+    /// key at `counter`.
+    fn to(chain_key: &ChainKey, counter: u32) -> (Self, ChainKey) {
+        let mut at = chain_key.clone();
+        let count = counter.saturating_sub(at.index()) as usize;
+        let kept = count.min(MAX_SKIPPED_KEYS);
+        for _ in kept..count {
+            let Some(next) = at.skip() else { break };
+            at = next;
+        }
+        let floor = if kept < count { at.index() } else { 0 };
+        let mut keys = Vec::with_capacity(kept);
+        while at.index() < counter {
+            let Some((key, next)) = at.next() else { break };
+            keys.push((at.index(), key));
+            at = next;
+        }
+        (Self { keys, floor }, at)
+    }
+
+    /// Adds the keys to those of a chain whose next message is `next`, and deletes what is too old.
+    fn store(self, skipped: &mut SkippedKeys, next: u32) {
+        skipped.extend(self.keys);
+        skipped.raise_floor(next.saturating_sub(MAX_KEY_AGE).max(self.floor));
     }
 }
 
@@ -194,37 +229,6 @@ pub(super) fn check_jump(from: u32, to: u32) -> Result<(), DecryptError> {
     } else {
         Ok(())
     }
-}
-
-/// Derives the keys of the messages before `counter`, the last [`MAX_SKIPPED_KEYS`] of them, and the chain
-/// key at `counter`.
-fn skip_to(chain_key: &ChainKey, counter: u32) -> (Vec<(u32, MessageKey)>, ChainKey) {
-    let mut at = chain_key.clone();
-    let count = counter.saturating_sub(at.index()) as usize;
-    let unkept = count.saturating_sub(MAX_SKIPPED_KEYS);
-    for _ in 0..unkept {
-        match at.skip() {
-            Some(next) => at = next,
-            None => break,
-        }
-    }
-    let mut keys = Vec::with_capacity(count - unkept);
-    while at.index() < counter {
-        let Some((key, next)) = at.next() else { break };
-        keys.push((at.index(), key));
-        at = next;
-    }
-    (keys, at)
-}
-
-/// Stores new skipped keys of a chain whose next message is `next`, and deletes what is too old.
-fn store(skipped: &mut SkippedKeys, keys: Vec<(u32, MessageKey)>, next: u32) {
-    let oldest_kept = keys
-        .first()
-        .filter(|_| keys.len() == MAX_SKIPPED_KEYS)
-        .map(|(counter, _)| *counter);
-    skipped.extend(keys);
-    skipped.raise_floor(next.saturating_sub(MAX_KEY_AGE).max(oldest_kept.unwrap_or(0)));
 }
 
 fn decrypt_skipped<T>(

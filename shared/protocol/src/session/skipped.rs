@@ -43,7 +43,7 @@ impl SkippedKeys {
         }
     }
 
-    /// Adds keys that come after all others, the first of which is that of message `from`.
+    /// Adds keys that come after all others.
     pub(super) fn extend(&mut self, keys: Vec<(u32, MessageKey)>) {
         self.keys.extend(keys);
     }

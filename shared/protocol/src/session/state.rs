@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Roles: 0 initiator that has heard nothing yet, 1 initiator, 2 responder. Numbers are big-endian. The
-//! reader accepts only what the writer can have written.
+//! reader accepts only what the writer can have written, as far as that shows without arithmetic: it does not
+//! compute public keys from private ones again.
 
 use std::collections::VecDeque;
 

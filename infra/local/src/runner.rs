@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use serde_json::Value;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -23,7 +24,9 @@ use crate::aws::{AwsFront, Connector};
 use crate::clock::OffsetClock;
 use crate::gateway::connections::Connections;
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
-use crate::lambda::{Concurrency, Executor, InProcess, Lambda, PrepareError, ProcessLimits, Processes};
+use crate::lambda::{
+    Concurrency, Executor, InProcess, InvokeError, Lambda, PrepareError, ProcessLimits, Processes,
+};
 use crate::logs::Logs;
 use crate::meter::{Meter, MeterSnapshot};
 use crate::place::{ACCOUNT_ID, REGION};
@@ -266,6 +269,14 @@ impl Runner {
             .tables
             .get(logical_id)
             .map(|table| table.name.clone())
+    }
+
+    /// Runs one function on one event, without a gateway in front: for sample events.
+    ///
+    /// # Errors
+    /// [`InvokeError`].
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, InvokeError> {
+        self.lambda.invoke(function, event).await
     }
 
     /// Everything AWS would bill so far.

@@ -274,3 +274,98 @@ fn with_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// What a runtime sends, and the head of what it gets.
+    async fn call(api: &RuntimeApi, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
+        let head = format!("{method} {PREFIX}{path} HTTP/1.1\r\nhost: runtime\r\nconnection: close\r\n");
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// An API whose instance has the event `one`.
+    async fn with_event() -> (RuntimeApi, oneshot::Receiver<Result<Value, InvokeError>>) {
+        let api = RuntimeApi::listen().await.unwrap();
+        let (answer, answered) = oneshot::channel();
+        let invocation = Invocation {
+            request_id: "one".to_owned(),
+            deadline_ms: 1,
+            arn: "arn".to_owned(),
+            trace_id: "trace".to_owned(),
+            event: Bytes::from_static(b"{}"),
+            answer,
+        };
+        let (given, next) = tokio::join!(api.give(invocation), call(&api, "GET", "invocation/next", ""));
+        given.unwrap();
+        assert!(
+            next.starts_with("HTTP/1.1 200 ") && next.ends_with("{}"),
+            "{next}"
+        );
+        (api, answered)
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_another_event_is_refused_and_the_own_one_still_taken() {
+        let (api, answered) = with_event().await;
+        let refused = call(&api, "POST", "invocation/other/response", "1").await;
+        assert!(
+            refused.starts_with("HTTP/1.1 400 ") && refused.contains("InvalidRequestID"),
+            "{refused}"
+        );
+        assert!(
+            call(&api, "POST", "invocation/one/response", "2")
+                .await
+                .starts_with("HTTP/1.1 202 ")
+        );
+        assert_eq!(answered.await.unwrap(), Ok(json!(2)));
+        // It is answered; a second answer is to nothing.
+        assert!(
+            call(&api, "POST", "invocation/one/response", "3")
+                .await
+                .starts_with("HTTP/1.1 400 ")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_json_is_a_function_error() {
+        let (api, answered) = with_event().await;
+        call(&api, "POST", "invocation/one/response", "{").await;
+        let Err(InvokeError::Failed { kind, .. }) = answered.await.unwrap() else {
+            panic!("it was taken");
+        };
+        assert_eq!(kind, "Runtime.InvalidResponse");
+    }
+
+    #[tokio::test]
+    async fn a_start_that_failed_is_told_in_its_own_words() {
+        let api = RuntimeApi::listen().await.unwrap();
+        let report = r#"{"errorType":"Config","errorMessage":"MAILBOX_TABLE is not set"}"#;
+        assert!(
+            call(&api, "POST", "init/error", report)
+                .await
+                .starts_with("HTTP/1.1 202 ")
+        );
+        let error = api.ready_after(0).await.unwrap_err();
+        assert_eq!(error, InvokeError::failed("Config", "MAILBOX_TABLE is not set"));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_is_refused() {
+        let api = RuntimeApi::listen().await.unwrap();
+        assert!(
+            call(&api, "GET", "invocation/previous", "")
+                .await
+                .starts_with("HTTP/1.1 404 ")
+        );
+    }
+}

@@ -87,7 +87,8 @@ pub struct Timings {
     /// Wait after the service refused the token: the clock or the registration is wrong, and asking often
     /// helps neither. Default 5 min.
     pub unauthorized_wait: Duration,
-    /// Wait before the one attempt to come back after another socket of this device took over. Default 60 s.
+    /// Wait before coming back after another socket of this device took over; the second time within an hour
+    /// it is twelve times as long, the third time only the app comes back. Default 5 s.
     pub taken_over_wait: Duration,
 }
 
@@ -104,7 +105,7 @@ impl Default for Timings {
             ack_linger: Duration::from_millis(25),
             gap_wait: Duration::from_secs(30),
             unauthorized_wait: Duration::from_secs(5 * 60),
-            taken_over_wait: Duration::from_secs(60),
+            taken_over_wait: Duration::from_secs(5),
         }
     }
 }

@@ -8,9 +8,9 @@
 //! # Waits
 //! Exponential backoff with full jitter, from the first bound again after a connection that lived a while. A
 //! refused token waits longer. When **another socket of this device takes over**, coming back at once would
-//! throw that one out, which would come back at once: instead there is one attempt after a long wait (the
-//! other may have been a former connection of our own that the service learned of late), and if that one is
-//! taken over too, none until the app asks.
+//! throw that one out, which would come back at once. But it may as well have been a former connection of our
+//! own that the service learned of late. So there are two attempts, after a wait and after a long one, and
+//! then none until the app asks: two sockets that both want to stay come to rest, one of them connected.
 
 mod acks;
 mod drain;
@@ -57,6 +57,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Take-overs further apart than this have nothing to do with one another.
 const TAKEN_OVER_FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// How much longer the wait after the second take-over is than after the first.
+const SECOND_WAIT: u32 = 12;
 
 /// The connection of a client: runs or not. Dropping it ends it at once.
 #[derive(Debug)]
@@ -179,7 +182,12 @@ impl Patience {
             DisconnectReason::Requested | DisconnectReason::NotRegistered => None,
             DisconnectReason::TakenOver => {
                 self.taken_over += 1;
-                (self.taken_over == 1).then(|| half_jitter(self.timings.taken_over_wait, rng))
+                let wait = match self.taken_over {
+                    1 => self.timings.taken_over_wait,
+                    2 => self.timings.taken_over_wait * SECOND_WAIT,
+                    _ => return None,
+                };
+                Some(half_jitter(wait, rng))
             }
             DisconnectReason::Unauthorized => Some(half_jitter(self.timings.unauthorized_wait, rng)),
             _ => Some(self.backoff.next(rng)),
@@ -287,23 +295,30 @@ mod tests {
     fn x70_two_sockets_of_one_device_do_not_throw_each_other_out_for_ever() {
         let timings = Timings::default();
         let (mut patience, mut rng) = patience();
-        let first = patience
-            .wait_after(&DisconnectReason::TakenOver, SHORT, &mut rng)
-            .unwrap();
-        assert!(first >= timings.taken_over_wait / 2);
-        // It came back after the wait, lived for as long as the other waited, and was thrown out again.
-        let again = patience.wait_after(
-            &DisconnectReason::TakenOver,
-            timings.taken_over_wait * 2,
-            &mut rng,
+        let mut lived = SHORT;
+        for least in [
+            timings.taken_over_wait / 2,
+            timings.taken_over_wait * SECOND_WAIT / 2,
+        ] {
+            let wait = patience
+                .wait_after(&DisconnectReason::TakenOver, lived, &mut rng)
+                .unwrap();
+            assert!(wait >= least);
+            // It came back, and lived for as long as the other waited.
+            lived = wait;
+        }
+        assert_eq!(
+            patience.wait_after(&DisconnectReason::TakenOver, lived, &mut rng),
+            None
         );
-        assert_eq!(again, None);
     }
 
     #[test]
     fn a_take_over_long_ago_does_not_count() {
         let (mut patience, mut rng) = patience();
-        patience.wait_after(&DisconnectReason::TakenOver, SHORT, &mut rng);
+        for _ in 0..2 {
+            patience.wait_after(&DisconnectReason::TakenOver, SHORT, &mut rng);
+        }
         let later = patience.wait_after(&DisconnectReason::TakenOver, TAKEN_OVER_FORGOTTEN, &mut rng);
         assert!(later.is_some());
     }

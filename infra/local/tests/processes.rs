@@ -9,10 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use waxwing_local::lambda::{
@@ -180,4 +182,68 @@ async fn the_binary_ends_by_itself_when_its_runtime_api_is_gone() {
     // As if whoever serves it had been killed while the process waits for an event.
     drop((connection, api));
     process.wait().await.unwrap();
+}
+
+/// Ends when its input does.
+#[tokio::test]
+#[ignore = "the test below runs it, and kills it"]
+async fn a_runner_that_will_be_killed() {
+    let runner = runner().await;
+    request(&runner, "POST", "/v1/accounts", "{}").await;
+    println!("{READY}");
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
+        .await
+        .unwrap()
+        .unwrap();
+    runner.shutdown().await;
+}
+
+const READY: &str = "the runner has an instance";
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_instance_outlives_a_runner_that_is_killed() {
+    let mut killed = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_runner_that_will_be_killed",
+            "--ignored",
+            "--nocapture",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(killed.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().contains(READY) {}
+    let instances = children(killed.id().unwrap());
+    assert_eq!(instances.len(), 1);
+    killed.kill().await.unwrap();
+    while instances.iter().any(|instance| runs(instance)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The state and the parent of a process, if there is one (proc_pid_stat(5): after the name in brackets).
+#[cfg(target_os = "linux")]
+fn stat(process: &str) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut after_name = stat.rsplit_once(") ")?.1.split(' ');
+    Some((after_name.next()?.to_owned(), after_name.next()?.parse().ok()?))
+}
+
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let names = processes.map(|process| process.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|process| stat(process).is_some_and(|(_, its)| its == parent))
+        .collect()
+}
+
+/// An ended process that nobody has asked for yet is a zombie and does not run.
+#[cfg(target_os = "linux")]
+fn runs(process: &str) -> bool {
+    stat(process).is_some_and(|(state, _)| state != "Z")
 }

@@ -257,3 +257,47 @@ async fn retire(shared: Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_instance_is_retired_when_it_has_waited_too_long_and_no_sooner() {
+        let function = FunctionSpec {
+            logical_id: "AFunction".to_owned(),
+            handler: "a".to_owned(),
+            name: "a".to_owned(),
+            timeout_seconds: 30,
+            memory_mb: 256,
+            environment: BTreeMap::new(),
+            policies: Vec::new(),
+        };
+        let limits = ProcessLimits::default();
+        let binary = super::super::binary::misbehaving();
+        let processes = Processes::new(
+            binary,
+            [&function],
+            "http://127.0.0.1:9",
+            limits,
+            &Logs::default(),
+        );
+        processes
+            .run(&function, json!({"do": "pid"}))
+            .await
+            .unwrap()
+            .outcome
+            .unwrap();
+        assert_eq!(processes.shared.expired().len(), 0);
+        let mut instance = processes.shared.take("a").unwrap();
+        instance.idle_since -= limits.idle;
+        assert!(processes.shared.put("a", instance).is_none());
+        let expired = processes.shared.expired();
+        assert_eq!(expired.len(), 1);
+        assert!(processes.shared.take("a").is_none());
+        drop(expired);
+        processes.shutdown().await;
+    }
+}

@@ -1,0 +1,165 @@
+//! The whole service on this machine: the template's functions, tables and gateway.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_dynamodb::{
+    Client as DynamoDb,
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
+use waxwing_client::{Client, ClientConfig, Endpoints, StoreLocation};
+use waxwing_local::{
+    aws::TOOLS_ACCESS_KEY,
+    runner::{Runner, RunnerConfig},
+};
+
+/// A row of a table, as DynamoDB has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// What the functions take for the time, so that a device can agree with them.
+#[derive(Clone)]
+pub struct ServiceClock(Arc<AtomicI64>);
+
+impl ServiceClock {
+    /// Seconds of Unix time.
+    pub fn now(&self) -> u64 {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the harness is the edge that has a clock"
+        )]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        now.strict_add_signed(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A running service and the ways to look inside it.
+pub struct Service {
+    /// The runner itself.
+    pub runner: Runner,
+    clock_offset: Arc<AtomicI64>,
+    dynamodb: DynamoDb,
+}
+
+impl Service {
+    /// In memory, functions inside the process.
+    pub async fn start() -> Self {
+        Self::start_with(RunnerConfig::default()).await
+    }
+
+    /// As `config` says.
+    pub async fn start_with(config: RunnerConfig) -> Self {
+        let clock_offset = config.clock_offset.clone();
+        let runner = Runner::start(config).await.unwrap();
+        let dynamodb = DynamoDb::from_conf(
+            aws_sdk_dynamodb::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url(runner.aws_endpoint())
+                .credentials_provider(Credentials::new(TOOLS_ACCESS_KEY, "any", None, None, "scenarios"))
+                .build(),
+        );
+        Self {
+            runner,
+            clock_offset,
+            dynamodb,
+        }
+    }
+
+    /// Where clients reach it.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            websocket_url: self.runner.websocket_url(),
+            http_url: self.runner.http_url(),
+            audience: "waxwing".to_owned(),
+        }
+    }
+
+    /// A client that keeps its store in memory and is not registered yet.
+    pub async fn client(&self) -> Client {
+        self.client_at(self.endpoints(), StoreLocation::Memory).await
+    }
+
+    /// A client that reaches the service at `endpoints` and keeps its store at `store`.
+    pub async fn client_at(&self, endpoints: Endpoints, store: StoreLocation) -> Client {
+        let mut config = ClientConfig::new(store, endpoints);
+        // Stories break connections on purpose and have no minute to wait.
+        config.timings.backoff_first = Duration::from_millis(20);
+        config.timings.backoff_longest = Duration::from_millis(500);
+        Client::open(config).await.unwrap()
+    }
+
+    /// Everything in a table, by its logical id in the template.
+    pub async fn items(&self, table: &str) -> Vec<Item> {
+        let name = self.runner.table_name(table).unwrap();
+        let mut pages = self
+            .dynamodb
+            .scan()
+            .table_name(name)
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut items = Vec::new();
+        while let Some(item) = pages.next().await {
+            items.push(item.unwrap());
+        }
+        items
+    }
+
+    /// Writes a row straight into a table.
+    pub async fn put(&self, table: &str, item: Item) {
+        let name = self.runner.table_name(table).unwrap();
+        self.dynamodb
+            .put_item()
+            .table_name(name)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// The envelopes in all mailboxes together.
+    pub async fn mailbox(&self) -> Vec<Item> {
+        self.items("MailboxTable").await
+    }
+
+    /// Everything in all tables, to see that nothing changed.
+    pub async fn everything(&self) -> Vec<(String, Item)> {
+        let mut all = Vec::new();
+        for table in ["DevicesTable", "KeysTable", "PrekeysTable", "MailboxTable"] {
+            all.extend(
+                self.items(table)
+                    .await
+                    .into_iter()
+                    .map(|item| (table.to_owned(), item)),
+            );
+        }
+        all
+    }
+
+    /// How often a function was invoked so far.
+    pub fn invocations(&self, function: &str) -> u64 {
+        self.runner
+            .meter()
+            .functions
+            .get(function)
+            .map_or(0, |counts| counts.invocations)
+    }
+
+    /// Moves the functions' clock forward.
+    pub fn let_time_pass(&self, seconds: i64) {
+        self.clock_offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// The functions' clock.
+    pub fn clock(&self) -> ServiceClock {
+        ServiceClock(self.clock_offset.clone())
+    }
+}

@@ -1,0 +1,114 @@
+//! `events/*.json`, replayed in the order of their story against the real functions and empty tables.
+
+use scenarios::Service;
+use serde_json::Value;
+
+/// When the tokens in the samples were made, in seconds of Unix time.
+const TIME_OF_THE_SAMPLES: u64 = 1_767_261_600;
+
+/// The events in the order of their story, each with what its answer must hold: a status for HTTP, the type of
+/// the reply frame for a route that replies.
+const STORY: [(&str, Answer); 12] = [
+    ("register", Answer::Status(200)),
+    ("link", Answer::Status(200)),
+    ("upload", Answer::Status(200)),
+    ("fetch", Answer::Status(200)),
+    ("authorize", Answer::Allow),
+    ("connect", Answer::Status(200)),
+    ("claim", Answer::Frame("bundles")),
+    ("send", Answer::Frame("accepted")),
+    ("receive", Answer::Frame("page")),
+    ("ack", Answer::Frame("acked")),
+    ("reject", Answer::Frame("error")),
+    ("disconnect", Answer::Status(200)),
+];
+
+enum Answer {
+    Status(u16),
+    Allow,
+    Frame(&'static str),
+}
+
+fn event(name: &str) -> Value {
+    let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn check(name: &str, expected: &Answer, answer: &Value) {
+    match expected {
+        Answer::Status(status) => assert_eq!(answer["statusCode"], *status, "{name} → {answer}"),
+        Answer::Allow => {
+            assert_eq!(
+                answer["policyDocument"]["Statement"][0]["Effect"], "Allow",
+                "{name} → {answer}"
+            );
+        }
+        Answer::Frame(kind) => {
+            let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            assert_eq!(body["type"], *kind, "{name} → {body}");
+        }
+    }
+}
+
+async fn service_at_the_time_of_the_samples() -> Service {
+    let service = Service::start().await;
+    let now = service.clock().now();
+    service.let_time_pass(TIME_OF_THE_SAMPLES.checked_signed_diff(now).unwrap());
+    service
+}
+
+#[tokio::test]
+async fn the_sample_events_tell_their_story_when_replayed() {
+    let service = service_at_the_time_of_the_samples().await;
+    for (name, expected) in &STORY {
+        let answer = service.runner.invoke(name, event(name)).await.unwrap();
+        check(name, expected, &answer);
+        let waiting = service.mailbox().await.len();
+        assert_eq!(
+            waiting,
+            usize::from(matches!(*name, "send" | "receive")),
+            "mailbox after {name}"
+        );
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../events")).unwrap();
+    let samples = files
+        .filter(|file| {
+            file.as_ref()
+                .unwrap()
+                .path()
+                .extension()
+                .is_some_and(|e| e == "json")
+        })
+        .count();
+    assert_eq!(samples, STORY.len(), "every sample has its place in the story");
+}
+
+/// I14, X80: AWS may deliver an event twice. The second run gives the same answer and leaves the same state,
+/// save that a second claim takes another key.
+#[tokio::test]
+async fn i14_every_sample_event_delivered_twice_ends_in_the_same_state() {
+    let once = service_at_the_time_of_the_samples().await;
+    let twice = service_at_the_time_of_the_samples().await;
+    for (name, expected) in STORY.iter().filter(|(name, _)| *name != "claim") {
+        once.runner.invoke(name, event(name)).await.unwrap();
+        for _ in 0..2 {
+            let answer = twice.runner.invoke(name, event(name)).await.unwrap();
+            check(name, expected, &answer);
+        }
+        assert_eq!(state(&once).await, state(&twice).await, "after {name}");
+    }
+}
+
+/// Everything in the tables but for the second at which it was written.
+async fn state(service: &Service) -> std::collections::BTreeSet<String> {
+    let items = service.everything().await;
+    let stable = items.into_iter().map(|(table, item)| {
+        let mut attributes: Vec<_> = item
+            .into_iter()
+            .filter(|(name, _)| name != "expires_at")
+            .collect();
+        attributes.sort_by(|a, b| a.0.cmp(&b.0));
+        format!("{table} {attributes:?}")
+    });
+    stable.collect()
+}

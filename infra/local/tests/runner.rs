@@ -1,6 +1,11 @@
 //! Starting, being in the way, ending.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::PathBuf;
 
@@ -64,6 +69,32 @@ async fn a_request_runs_the_real_function_and_is_metered() {
         (1, 0, 0)
     );
     assert_eq!((register.memory_mb, used.gateway.http_requests), (256, 1));
+    runner.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_function_consumes_is_counted_under_its_own_name() {
+    let runner = started(RunnerConfig::default()).await;
+    let event = serde_json::json!({
+        "requestContext": {
+            "routeKey": "$disconnect", "eventType": "DISCONNECT", "connectionId": "L0SM9cOFvHcCIhw=",
+            "connectedAt": 1, "stage": "prod", "requestTimeEpoch": 1, "apiId": "api",
+            "authorizer": {
+                "principalId": "device", "account": "4f9e0c1e-7a0a-4bfb-8a4c-0a8c3a6a2b11", "device": "1",
+                "registration": "7",
+            },
+        },
+        "isBase64Encoded": false,
+    });
+    assert_eq!(
+        runner.invoke("disconnect", event).await.unwrap()["statusCode"],
+        200
+    );
+    let (meter, devices) = (runner.meter(), runner.table_name("DevicesTable").unwrap());
+    let update = meter.tables["disconnect"][&devices]["UpdateItem"];
+    // There is no such device: the condition fails, which costs a unit.
+    assert_eq!((update.calls, update.write_units), (1, 1.0));
+    assert_eq!(meter.tables.len(), 1);
     runner.shutdown().await;
 }
 

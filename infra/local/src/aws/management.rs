@@ -104,6 +104,7 @@ fn gone(Gone: Gone) -> AwsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::answer::Shape;
 
     #[test]
     fn a_path_names_a_stage_and_a_connection() {
@@ -123,6 +124,20 @@ mod tests {
             "/",
         ] {
             assert_eq!(Path::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_the_status_and_the_name_that_the_sdk_types_it_by() {
+        let expected = [
+            (PostError::Gone, 410, "GoneException"),
+            (PostError::TooLarge, 413, "PayloadTooLargeException"),
+            (PostError::LimitExceeded, 429, "LimitExceededException"),
+        ];
+        for (error, status, name) in expected {
+            let answer = post_error(error).answer(Shape::RestJson);
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers()["x-amzn-errortype"], name);
         }
     }
 }

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "waxwing-cli",
         &["waxwing-client", "waxwing-cost", "waxwing-local"],
     ),
-    ("scenarios", &["waxwing-cli", "waxwing-client", "waxwing-local"]),
+    ("scenarios", &["waxwing-client", "waxwing-local"]),
 ];
 
 fn workspace() -> Vec<Package> {

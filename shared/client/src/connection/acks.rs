@@ -1,9 +1,11 @@
 //! Acks: what is stored is deleted from the mailbox, by id, a few at a time.
 //!
 //! An ack that is lost does no harm: the envelope comes again at the next connection, is known, and is acked
-//! again.
+//! again. What could not be acked on one connection is the first thing said on the next: so the mailbox gets
+//! shorter even if every connection breaks after one page.
 
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -21,10 +23,10 @@ use crate::{
     },
 };
 
-/// Envelopes that are stored and not acked yet.
+/// Envelopes that are stored and not acked yet. It outlives connections.
 #[derive(Debug, Default)]
 pub(super) struct AckQueue {
-    ids: Mutex<Vec<EnvelopeId>>,
+    ids: Mutex<BTreeSet<EnvelopeId>>,
     grew: Notify,
 }
 
@@ -40,18 +42,19 @@ impl AckQueue {
         self.lock().iter().take(MAX_IDS_PER_ACK).copied().collect()
     }
 
-    /// Takes the oldest `count` out.
-    fn remove(&self, count: usize) {
+    /// Takes a batch out.
+    fn remove(&self, batch: &[EnvelopeId]) {
         let mut ids = self.lock();
-        let count = count.min(ids.len());
-        ids.drain(..count);
+        for id in batch {
+            ids.remove(id);
+        }
     }
 
     fn len(&self) -> usize {
         self.lock().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<EnvelopeId>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<EnvelopeId>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,14 +63,16 @@ impl AckQueue {
 pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> DisconnectReason {
     let mut backoff = Backoff::new(shared.timings.backoff_first, shared.timings.backoff_longest);
     loop {
-        queue.grew.notified().await;
-        // More may follow at once, and an ack of many costs as little as an ack of one.
-        let full = async {
-            while queue.len() < MAX_IDS_PER_ACK {
-                queue.grew.notified().await;
-            }
-        };
-        let _full_or_due = tokio::time::timeout(shared.timings.ack_linger, full).await;
+        if queue.len() == 0 {
+            queue.grew.notified().await;
+            // More may follow at once, and an ack of many costs as little as an ack of one.
+            let full = async {
+                while queue.len() < MAX_IDS_PER_ACK {
+                    queue.grew.notified().await;
+                }
+            };
+            let _full_or_due = tokio::time::timeout(shared.timings.ack_linger, full).await;
+        }
         while let Err(error) = flush(shared, link, queue).await {
             match error {
                 RequestError::Closed => return DisconnectReason::Broken,
@@ -75,7 +80,7 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
                 RequestError::Refused(problem) if !problem.retryable => {
                     tracing::warn!(code = ?problem.code, "the service refused an ack");
                     // They come again at the next connection.
-                    queue.remove(MAX_IDS_PER_ACK);
+                    queue.remove(&queue.batch());
                 }
                 _ => pause(&mut backoff, Duration::ZERO).await,
             }
@@ -88,12 +93,11 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
 pub(super) async fn flush(shared: &Shared, link: &Link, queue: &AckQueue) -> Result<(), RequestError> {
     loop {
         let batch = queue.batch();
-        let count = batch.len();
-        if count == 0 {
+        if batch.is_empty() {
             return Ok(());
         }
-        link.ack(batch).await?;
-        queue.remove(count);
-        shared.events.tell(Event::Acked { count });
+        link.ack(batch.clone()).await?;
+        queue.remove(&batch);
+        shared.events.tell(Event::Acked { count: batch.len() });
     }
 }

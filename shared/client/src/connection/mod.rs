@@ -124,9 +124,10 @@ impl Drop for ConnectionTask {
 
 async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>, retry_now: Arc<Notify>) {
     let mut patience = Patience::new(&shared.timings);
+    let unacked = AckQueue::default();
     loop {
         let begun = Instant::now();
-        let reason = attempt(&shared, &mut stop).await;
+        let reason = attempt(&shared, &unacked, &mut stop).await;
         let retry_in = patience.wait_after(&reason, begun.elapsed(), &mut clock::rng());
         tracing::debug!(%reason, ?retry_in, "disconnected");
         let ended = reason == DisconnectReason::Requested;
@@ -201,7 +202,7 @@ fn half_jitter(wait: Duration, rng: &mut impl rand::Rng) -> Duration {
 }
 
 /// Opens a connection and keeps it until it ends.
-async fn attempt(shared: &Shared, stop: &mut watch::Receiver<bool>) -> DisconnectReason {
+async fn attempt(shared: &Shared, unacked: &AckQueue, stop: &mut watch::Receiver<bool>) -> DisconnectReason {
     let Some(me) = shared.me() else {
         return DisconnectReason::NotRegistered;
     };
@@ -213,7 +214,7 @@ async fn attempt(shared: &Shared, stop: &mut watch::Receiver<bool>) -> Disconnec
     match connected {
         Ok(socket) => {
             shared.events.tell(Event::Connected);
-            serve(shared, &me, socket, stop).await
+            serve(shared, &me, socket, unacked, stop).await
         }
         Err(reason) => reason,
     }
@@ -224,6 +225,7 @@ async fn serve(
     shared: &Shared,
     me: &Arc<Me>,
     socket: Socket,
+    unacked: &AckQueue,
     stop: &mut watch::Receiver<bool>,
 ) -> DisconnectReason {
     let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
@@ -231,7 +233,6 @@ async fn serve(
     let (tidings, heard) = mpsc::channel(WAITING_NEWS);
     let replies = Replies::default();
     let link = Link::new(outgoing, replies.clone(), shared.timings.request_timeout);
-    let queue = AckQueue::default();
     let overflowed = Notify::new();
     let news = |news| match news {
         News::Delivery(envelopes) => {
@@ -245,8 +246,8 @@ async fn serve(
     tokio::pin!(driving);
     let reason = tokio::select! {
         reason = &mut driving => return reason,
-        reason = drain::run(shared, me, &link, delivered, &overflowed, &queue) => reason,
-        reason = acks::run(shared, &link, &queue) => reason,
+        reason = drain::run(shared, me, &link, delivered, &overflowed, unacked) => reason,
+        reason = acks::run(shared, &link, unacked) => reason,
         reason = pump::run(shared, me, &link) => reason,
         reason = keeper::run(shared, me, heard) => reason,
         () = stopped(stop) => DisconnectReason::Requested,
@@ -254,7 +255,7 @@ async fn serve(
     // What is stored may be acked; then the last link is dropped, which closes the socket.
     let goodbye = async move {
         if reason == DisconnectReason::Requested {
-            let acked = acks::flush(shared, &link, &queue);
+            let acked = acks::flush(shared, &link, unacked);
             let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
         }
         drop(link);

@@ -42,3 +42,31 @@ impl Logs {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_lines_are_kept_and_the_oldest_forgotten() {
+        let logs = Logs::default();
+        for number in 0..=KEPT_LINES {
+            logs.record("send", &number.to_string());
+        }
+        let lines = logs.recent();
+        assert_eq!(lines.len(), KEPT_LINES);
+        assert_eq!(
+            (lines[0].as_str(), lines[KEPT_LINES - 1].as_str()),
+            ("send: 1", "send: 10000")
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let logs = Logs::default();
+        logs.record("send", &"é".repeat(LINE_BYTES));
+        assert_eq!(logs.recent()[0].len(), "send: ".len() + LINE_BYTES);
+        logs.record("send", &format!("x{}", "é".repeat(LINE_BYTES)));
+        assert_eq!(logs.recent()[1].len(), "send: ".len() + LINE_BYTES - 1);
+    }
+}

@@ -38,7 +38,9 @@ struct Seen {
     logs: Findings,
     recent_frames: VecDeque<Arc<str>>,
     control: Control,
-    missed: u64,
+    /// How many frames passed, looked at or not.
+    frames_passed: usize,
+    log_lines_missed: bool,
 }
 
 /// Where the control was found: in how many items and frames, of those that were looked at with it.
@@ -65,8 +67,10 @@ pub struct Verdict {
     pub frames: Place,
     /// Where was looked.
     pub logs: Place,
-    /// Frames and log lines that were gone before they could be looked at, as far as is known.
-    pub missed: u64,
+    /// Frames that passed and were not looked at.
+    pub frames_missed: usize,
+    /// Whether log lines were gone before they could be looked at.
+    pub log_lines_missed: bool,
     /// What had to be found, and was found if neither number is 0.
     pub control: Control,
 }
@@ -85,7 +89,9 @@ pub struct Place {
 impl Verdict {
     /// Whether nothing was found, nothing escaped the search, and the search proved able to find.
     pub fn is_clean(&self) -> bool {
-        self.plaintext_found == 0 && self.missed == 0 && self.control.items > 0 && self.control.frames > 0
+        let saw_everything = self.frames_missed == 0 && !self.log_lines_missed;
+        let can_find = self.control.items > 0 && self.control.frames > 0;
+        self.plaintext_found == 0 && saw_everything && can_find
     }
 }
 
@@ -113,9 +119,9 @@ impl Evidence {
         seen.recent_frames.push_back(text);
     }
 
-    /// Says that frames passed that could not be looked at.
-    pub fn frames_missed(&self, count: u64) {
-        self.lock().missed += count;
+    /// Says how many frames the gateway counted in all. Those that were not looked at count as missed.
+    pub fn frames_passed(&self, count: usize) {
+        self.lock().frames_passed = count;
     }
 
     /// Looks at the log lines of functions, of which no more than `kept` are kept: if there are as many,
@@ -124,7 +130,7 @@ impl Evidence {
         for line in lines {
             self.log_line(line.as_bytes());
         }
-        self.lock().missed += u64::from(lines.len() >= kept);
+        self.lock().log_lines_missed |= lines.len() >= kept;
     }
 
     fn log_line(&self, line: &[u8]) {
@@ -177,7 +183,8 @@ impl Evidence {
             tables: Place::of(&seen.tables),
             frames: Place::of(&seen.frames),
             logs: Place::of(&seen.logs),
-            missed: seen.missed,
+            frames_missed: seen.frames_passed.saturating_sub(seen.frames.looked_at),
+            log_lines_missed: seen.log_lines_missed,
             control: seen.control,
         }
     }
@@ -310,7 +317,9 @@ mod tests {
             evidence
         };
         let frames = clean();
-        frames.frames_missed(1);
+        frames.frames_passed(1);
+        assert!(frames.verdict().is_clean());
+        frames.frames_passed(2);
         assert!(!frames.verdict().is_clean());
         let logs = clean();
         logs.log_lines(&["a".into(), "b".into()], 3);

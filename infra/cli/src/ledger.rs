@@ -142,9 +142,9 @@ impl<Id: Copy + Ord> Ledger<Id> {
         self.sent.push(sent);
     }
 
-    /// Records that the service accepted a message.
-    pub fn accepted(&mut self, id: Id) {
-        self.accepted.insert(id);
+    /// Records that the service accepted a message, and says whether it is the first time.
+    pub fn accepted(&mut self, id: Id) -> bool {
+        self.accepted.insert(id)
     }
 
     /// Records that `device` showed a message, and says whether it is the first time.

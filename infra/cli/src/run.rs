@@ -325,8 +325,7 @@ impl State {
                 }
             }
             Event::Accepted { message } => {
-                watched.accepted += 1;
-                self.ledger.accepted(message);
+                watched.accepted += usize::from(self.ledger.accepted(message));
             }
             Event::Handshake {
                 initiated: true,
@@ -356,6 +355,13 @@ impl State {
 
     fn device_mut(&mut self, number: DeviceNumber) -> Option<&mut Watched> {
         self.devices.get_mut(number.index())
+    }
+}
+
+impl Told {
+    /// How much of it should not have been.
+    pub fn faults(&self) -> usize {
+        self.gaps + self.undecryptable + self.failed
     }
 }
 

@@ -1,26 +1,30 @@
 //! `cargo waxwing load`: many devices at once, for a while, and what that took.
 
+mod report;
+mod sending;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::task::JoinSet;
 use waxwing_client::{ClientConfig, SendError, StoreLocation};
 use waxwing_local::{meter::MeterSnapshot, runner::Runner};
 
+use self::{
+    report::{PerSecond, Report},
+    sending::{Member, Pace, send_until},
+};
 use crate::{
     commands::Outcome,
-    console::{Console, thousands},
+    console::Console,
     cpu::CpuTime,
-    latency::{Latencies, Latency},
-    ledger::{Audit, DeviceNumber},
-    logging,
-    operations::{self, Measured, PerThousand},
+    latency::Latencies,
+    ledger::DeviceNumber,
+    logging, operations,
     people::{self, Device, PeopleError},
-    report::{milliseconds, say_dollars},
-    run::{Run, Stalled, State, Told},
+    run::{Run, Stalled, State},
     service::{self, Options, ServiceError},
     tables::{Tables, TablesError},
 };
@@ -30,9 +34,6 @@ const MOST_DEVICES: usize = 400;
 
 /// Seconds at most: the account keeps every message in memory.
 const MOST_SECONDS: u64 = 3600;
-
-/// Messages of one device that may be on their way at once, when no rate is given.
-const WINDOW: usize = 8;
 
 /// The mailbox's name in the template.
 const MAILBOX: &str = "MailboxTable";
@@ -78,7 +79,7 @@ pub enum LoadError {
     #[error("a message could not be handed over: {0}")]
     Send(#[from] SendError),
     /// Devices stopped telling anything.
-    #[error("{0}; try fewer devices or a lower --rate, or run with WAXWING_LOG=debug")]
+    #[error("{0}; try fewer devices or a lower --rate, or run again with WAXWING_LOG=debug")]
     Stalled(#[from] Stalled),
     /// A sender crashed.
     #[error("a sending task ended early: {0}")]
@@ -98,43 +99,6 @@ pub enum LoadError {
     /// The report could not be printed.
     #[error("the report could not be printed: {0}")]
     Print(#[from] std::io::Error),
-}
-
-/// What the load took.
-#[derive(Debug, Serialize)]
-struct Report {
-    /// Whether every promise held.
-    passed: bool,
-    devices: usize,
-    seconds: f64,
-    /// Messages a second that were asked for.
-    rate: Option<f64>,
-    execution: &'static str,
-    /// While sending.
-    per_second: PerSecond,
-    latency_ms: Latency,
-    /// CPU seconds for 1,000 messages; none where the system does not tell.
-    cpu_seconds_per_1000_messages: Option<f64>,
-    /// What AWS would bill for 1,000 messages.
-    operations_per_1000_messages: Option<PerThousand>,
-    /// All of it, in all and in dollars.
-    operations: Measured,
-    /// Envelopes left in mailboxes after every ack.
-    mailbox_left: usize,
-    /// What the devices told.
-    told: Told,
-    /// Sent, accepted, delivered, lost, duplicated, reordered …, in all and by device; the message that each
-    /// device sent before the clock started is included.
-    #[serde(flatten)]
-    audit: Audit,
-}
-
-/// What happened in a second, on average, between the first and the last message sent.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct PerSecond {
-    accepted: f64,
-    delivered: f64,
-    acked: f64,
 }
 
 /// Runs the load and prints its report.
@@ -161,14 +125,6 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LoadError> {
 struct Crowd {
     run: Arc<Run>,
     members: Vec<Member>,
-}
-
-/// A device and whom it writes to.
-#[derive(Clone)]
-struct Member {
-    device: Device,
-    number: DeviceNumber,
-    partner: waxwing_client::AccountId,
 }
 
 /// Figures at one moment.
@@ -231,23 +187,25 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends for the given time, drains, and adds up.
+    /// Sends for the given time, drains, and adds up. A load that comes to a standstill is accounted for too:
+    /// the account says what is missing.
     async fn load(&self, args: &Args, runner: &Runner, console: &Console) -> Result<Report, LoadError> {
         let meter = runner.meter();
         let cpu = CpuTime::read();
         let start = self.read();
-        self.send_for(args, console).await?;
+        let ended = self.send_for(args, console).await;
         let end = self.read();
-        {
-            let _progress = console.spinner("waiting for what is on its way");
-            self.run.settled().await?;
-            let shown = self.run.look(State::shown);
-            self.run
-                .until("everything shown is acked", |state| {
-                    state.told_by_all().acked >= shown
-                })
-                .await?;
-        }
+        let ended = match ended {
+            Ok(()) => self.drain(console).await.map_err(LoadError::from),
+            stopped => stopped,
+        };
+        let completed = match ended {
+            Err(LoadError::Stalled(stalled)) => {
+                console.warn(format_args!("waxwing: {stalled}; this is how far it came"));
+                false
+            }
+            ended => ended.map(|()| true)?,
+        };
         let cpu = CpuTime::read()
             .zip(cpu)
             .map(|(later, earlier)| later.since(&earlier));
@@ -255,17 +213,26 @@ impl Crowd {
         for member in &self.members {
             member.device.client.disconnect().await;
         }
-        self.report(
-            args,
-            runner,
-            Readings {
-                start,
-                end,
-                cpu,
-                used,
-            },
-        )
-        .await
+        let readings = Readings {
+            completed,
+            start,
+            end,
+            cpu,
+            used,
+        };
+        self.report(args, runner, readings).await
+    }
+
+    /// Waits until everything sent is shown and acked.
+    async fn drain(&self, console: &Console) -> Result<(), Stalled> {
+        let _progress = console.spinner("waiting for what is on its way");
+        self.run.settled().await?;
+        let shown = self.run.look(State::shown);
+        self.run
+            .until("everything shown is acked", |state| {
+                state.told_by_all().acked >= shown
+            })
+            .await
     }
 
     async fn send_for(&self, args: &Args, console: &Console) -> Result<(), LoadError> {
@@ -292,6 +259,7 @@ impl Crowd {
 
     async fn report(&self, args: &Args, runner: &Runner, readings: Readings) -> Result<Report, LoadError> {
         let Readings {
+            completed,
             start,
             end,
             cpu,
@@ -310,9 +278,10 @@ impl Crowd {
         let messages = audit.sent - self.members.len();
         let operations = operations::measure(&used, messages)?;
         let seconds = end.at.duration_since(start.at).as_secs_f64();
-        let faults = mailbox_left + told.gaps + told.undecryptable + told.failed;
+        let faults = mailbox_left + told.faults();
         Ok(Report {
-            passed: audit.is_clean() && faults == 0 && operations.function_errors == 0,
+            passed: completed && audit.is_clean() && faults == 0 && operations.function_errors == 0,
+            completed,
             devices: self.members.len(),
             seconds,
             rate: args.rate,
@@ -346,6 +315,7 @@ impl Crowd {
 
 /// What was read around the load.
 struct Readings {
+    completed: bool,
     start: Reading,
     end: Reading,
     cpu: Option<Duration>,
@@ -374,105 +344,6 @@ fn pair_up(run: &Run, devices: &[(Device, DeviceNumber)]) -> Vec<Member> {
     members
 }
 
-/// When one device of many sends, so that all together keep a rate and do not send at the same instant.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Pace {
-    first_after: Duration,
-    every: Duration,
-}
-
-impl Pace {
-    fn of(rate: f64, place: usize, devices: usize) -> Self {
-        Self {
-            first_after: Duration::from_secs_f64(place as f64 / rate),
-            every: Duration::from_secs_f64(devices as f64 / rate),
-        }
-    }
-}
-
-/// Sends until the deadline: by the pace, or else as fast as messages are shown.
-async fn send_until(
-    deadline: tokio::time::Instant,
-    run: Arc<Run>,
-    member: Member,
-    pace: Option<Pace>,
-) -> Result<(), LoadError> {
-    let mut ticks = pace.map(|pace| {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + pace.first_after, pace.every);
-        // Who falls behind does not send faster for it afterwards.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    });
-    for message in 1_u64.. {
-        let may_send = async {
-            if let Some(ticks) = &mut ticks {
-                ticks.tick().await;
-            }
-            run.room_for(member.number, WINDOW).await
-        };
-        match tokio::time::timeout_at(deadline, may_send).await {
-            Ok(room) => room?,
-            Err(_) => break,
-        }
-        let text = format!(
-            "Message {message} of {}, as long as short ones are.",
-            member.device.name
-        );
-        run.send(member.number, &member.device, member.partner, &text)
-            .await?;
-    }
-    Ok(())
-}
-
-impl Report {
-    fn tell(&self, console: &Console) {
-        let audit = &self.audit;
-        console.say(format_args!(
-            "{} devices sent for {:.1} s; functions ran {}.\n",
-            self.devices, self.seconds, self.execution
-        ));
-        let PerSecond {
-            accepted,
-            delivered,
-            acked,
-        } = self.per_second;
-        console.say(format_args!(
-            "  per second          accepted {accepted:.1}   delivered {delivered:.1}   acked {acked:.1}"
-        ));
-        console.say(format_args!(
-            "  latency             p50 {}, p99 {} (send to shown)",
-            milliseconds(self.latency_ms.p50),
-            milliseconds(self.latency_ms.p99),
-        ));
-        if let Some(seconds) = self.cpu_seconds_per_1000_messages {
-            console.say(format_args!(
-                "  CPU                 {seconds:.2} s for 1,000 messages (clients, runner, database, functions)"
-            ));
-        }
-        if let Some(operations) = &self.operations_per_1000_messages {
-            console.say(format_args!(
-                "  AWS, 1,000 messages {:.0} invocations, {:.0} write units, {:.0} read units, {:.0} WebSocket messages",
-                operations.invocations, operations.write_units, operations.read_units, operations.websocket_messages,
-            ));
-        }
-        console.say(format_args!(
-            "  the account         sent {}, accepted {}, delivered {} of {}",
-            thousands(audit.sent),
-            thousands(audit.accepted),
-            thousands(audit.delivered),
-            thousands(audit.expected),
-        ));
-        console.say(format_args!(
-            "                      lost {}, doubled {}, out of order {}, altered {}, unexpected {}, left in mailboxes {}",
-            audit.lost, audit.duplicated, audit.reordered, audit.altered, audit.unexpected, self.mailbox_left,
-        ));
-        say_dollars(console, &self.operations);
-        if !self.passed {
-            console.say("\nA PROMISE WAS BROKEN: look for the figures above that are not 0, and run with WAXWING_LOG=debug.");
-        }
-    }
-}
-
 fn parse_devices(text: &str) -> Result<usize, String> {
     let valid = |devices: &usize| (2..=MOST_DEVICES).contains(devices) && devices.is_multiple_of(2);
     let devices = text.parse().ok().filter(valid);
@@ -485,22 +356,4 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| String::from("messages a second are needed, more than 0"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn together_all_devices_keep_the_rate_one_after_the_other() {
-        // 4 devices at 8 a second: one message every 125 ms, each device every 500 ms.
-        let paces: Vec<_> = (0..4).map(|place| Pace::of(8.0, place, 4)).collect();
-        for (place, pace) in paces.iter().enumerate() {
-            assert_eq!(pace.every, Duration::from_millis(500));
-            assert_eq!(
-                pace.first_after,
-                Duration::from_millis(125) * u32::try_from(place).unwrap()
-            );
-        }
-    }
 }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use waxwing_local::runner::Storage;
+use tokio::signal::ctrl_c;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
+use waxwing_local::runner::{StartError, Storage};
 
 use crate::{
     commands::Outcome,
@@ -49,9 +52,12 @@ pub struct Args {
 /// Why the service did not run, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// It did not start.
+    /// Something else listens there.
+    #[error("{0}\nIs another one running? End it, or choose another port with --port.")]
+    Listen(#[source] ServiceError),
+    /// It did not start for another reason.
     #[error(transparent)]
-    Service(#[from] ServiceError),
+    Service(ServiceError),
     /// Its addresses could not be printed, or Ctrl-C not be heard.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -94,10 +100,33 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
     };
     announce(&ready, console);
     console.result(&ready)?;
-    tokio::signal::ctrl_c().await?;
+    told_to_end().await?;
     console.say("\nEnding.");
     runner.shutdown().await;
     Ok(Outcome::Kept)
+}
+
+/// Waits for Ctrl-C, or for what a system sends that ends services.
+async fn told_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            pressed = ctrl_c() => pressed,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    ctrl_c().await
+}
+
+impl From<ServiceError> for LocalError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Start(StartError::Listen { .. }) => Self::Listen(error),
+            other => Self::Service(other),
+        }
+    }
 }
 
 fn announce(ready: &Ready, console: &Console) {

@@ -22,6 +22,8 @@ pub(super) struct Report {
     parts: Parts,
     /// Lines that could be read somewhere in the service.
     plaintext_found: usize,
+    /// Where plaintext was looked for.
+    search: Verdict,
 }
 
 /// What the report is made of.
@@ -29,6 +31,8 @@ pub(super) struct Report {
 pub(super) struct Parts {
     /// How functions ran.
     pub(super) execution: &'static str,
+    /// Whether the conversation came to its end.
+    pub(super) completed: bool,
     /// Sent, accepted, delivered, lost, duplicated, reordered …, in all and by device.
     #[serde(flatten)]
     pub(super) audit: Audit,
@@ -42,8 +46,6 @@ pub(super) struct Parts {
     pub(super) empty_lines: usize,
     /// What happened on the way.
     pub(super) story: Story,
-    /// Where plaintext was looked for.
-    pub(super) search: Verdict,
     /// What AWS would bill, from the moment everybody was connected.
     pub(super) operations: Measured,
 }
@@ -65,17 +67,19 @@ pub(super) struct Story {
 }
 
 impl Report {
-    pub(super) fn new(parts: Parts) -> Self {
-        let told = parts.story.told;
-        let passed = parts.audit.is_clean()
+    /// Judges what was found.
+    pub(super) fn new(parts: Parts, search: Verdict) -> Self {
+        let passed = parts.completed
+            && parts.audit.is_clean()
             && parts.stores_agree
             && parts.mailbox_left == 0
-            && parts.search.is_clean()
-            && told.gaps + told.undecryptable + told.failed == 0
-            && parts.operations.function_errors == 0;
+            && parts.story.told.faults() == 0
+            && parts.operations.function_errors == 0
+            && search.is_clean();
         Self {
             passed,
-            plaintext_found: parts.search.plaintext_found,
+            plaintext_found: search.plaintext_found,
+            search,
             parts,
         }
     }
@@ -125,7 +129,7 @@ impl Report {
     }
 
     fn tell_the_search(&self, console: &Console) {
-        let search = &self.parts.search;
+        let search = &self.search;
         console.say(format_args!(
             "\nLooked for {} lines ({} more are too short to tell from field names), as text, base64 and hex",
             thousands(search.lines),
@@ -196,4 +200,81 @@ fn count(number: usize) -> u64 {
 
 fn grouped(number: u64) -> String {
     thousands(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_local::meter::MeterSnapshot;
+
+    use super::*;
+    use crate::{evidence::Control, operations};
+
+    fn parts() -> Parts {
+        Parts {
+            execution: "in process",
+            completed: true,
+            audit: Audit::default(),
+            stores_agree: true,
+            mailbox_left: 0,
+            latency_ms: Latency {
+                p50: None,
+                p99: None,
+                measured: 0,
+            },
+            empty_lines: 0,
+            story: Story {
+                claims: 0,
+                stored: 0,
+                waited_for_bob: 0,
+                deleted: 0,
+                told: Told::default(),
+            },
+            operations: operations::measure(&MeterSnapshot::default(), 0).unwrap(),
+        }
+    }
+
+    fn verdict() -> Verdict {
+        let place = Place {
+            looked_at: 1,
+            bytes: 1,
+            found: 0,
+        };
+        Verdict {
+            plaintext_found: 0,
+            lines: 1,
+            lines_left_out: 0,
+            tables: place,
+            frames: place,
+            logs: place,
+            frames_missed: 0,
+            log_lines_missed: false,
+            control: Control { items: 1, frames: 1 },
+        }
+    }
+
+    #[test]
+    fn one_fault_of_any_kind_is_enough_to_fail() {
+        assert!(Report::new(parts(), verdict()).passed);
+        let faults: [fn(&mut Parts, &mut Verdict); 14] = [
+            |parts, _| parts.completed = false,
+            |parts, _| parts.audit.sent = 1,
+            |parts, _| parts.audit.lost = 1,
+            |parts, _| parts.audit.duplicated = 1,
+            |parts, _| parts.audit.reordered = 1,
+            |parts, _| parts.stores_agree = false,
+            |parts, _| parts.mailbox_left = 1,
+            |parts, _| parts.story.told.gaps = 1,
+            |parts, _| parts.story.told.undecryptable = 1,
+            |parts, _| parts.story.told.failed = 1,
+            |parts, _| parts.operations.function_errors = 1,
+            |_, verdict| verdict.plaintext_found = 1,
+            |_, verdict| verdict.frames_missed = 1,
+            |_, verdict| verdict.control.frames = 0,
+        ];
+        for (number, fault) in faults.into_iter().enumerate() {
+            let (mut parts, mut verdict) = (parts(), verdict());
+            fault(&mut parts, &mut verdict);
+            assert!(!Report::new(parts, verdict).passed, "fault {number}");
+        }
+    }
 }

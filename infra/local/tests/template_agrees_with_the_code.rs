@@ -1,5 +1,12 @@
 //! The template and the code say the same: every route, function, table, key, time to live and variable.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},

@@ -22,7 +22,7 @@ use crate::{
 /// Where people's stores and the address book are kept unless told otherwise.
 const DEFAULT_DATA: &str = ".waxwing/chat";
 
-/// How long the end waits for what is still in the outbox, while there is a connection.
+/// How long the end waits for what is still in the outbox, unless the connection breaks.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Talk with somebody from a terminal. Start one in each of two shells.
@@ -118,7 +118,18 @@ struct Chat<'console> {
     to: Option<AccountId>,
     /// Names by account, as last read from the book.
     names: BTreeMap<AccountId, Name>,
-    connected: bool,
+    link: Link,
+}
+
+/// How things stand with the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// The first attempt is on its way.
+    Opening,
+    /// Connected.
+    Open,
+    /// Lost, or not to be had.
+    Broken,
 }
 
 impl<'console> Chat<'console> {
@@ -131,7 +142,7 @@ impl<'console> Chat<'console> {
             device,
             to: None,
             names: BTreeMap::new(),
-            connected: false,
+            link: Link::Opening,
         }
     }
 
@@ -181,7 +192,7 @@ impl<'console> Chat<'console> {
         match self.device.client.send_text(to, text).await {
             Err(error @ SendError::Store(_)) => return Err(error.into()),
             Err(error) => self.note(format_args!("Not sent: {error}")),
-            Ok(_) if !self.connected => self.note("Not connected: it waits in the outbox."),
+            Ok(_) if self.link == Link::Broken => self.note("Not connected: it waits in the outbox."),
             Ok(_) => {}
         }
         Ok(())
@@ -191,8 +202,8 @@ impl<'console> Chat<'console> {
     async fn end(self) -> Result<(), ChatError> {
         let mut events = self.device.client.observe().await?;
         let emptied = async {
-            while self.connected && self.device.client.pending()? > 0 {
-                if events.next().await.is_none() {
+            while self.link != Link::Broken && self.device.client.pending()? > 0 {
+                if let None | Some(Event::Disconnected { .. }) = events.next().await {
                     break;
                 }
             }
@@ -204,7 +215,7 @@ impl<'console> Chat<'console> {
         let pending = self.device.client.pending()?;
         if pending > 0 {
             self.note(format_args!(
-                "{pending} messages wait in the outbox; they go when you are back."
+                "Left in the outbox: {pending}. It goes when you are back."
             ));
         }
         self.device.client.close().await?;
@@ -220,7 +231,7 @@ impl<'console> Chat<'console> {
                     .say(format_args!("{from}: {}", printable(&message.text)));
             }
             Event::Connected => {
-                self.connected = true;
+                self.link = Link::Open;
                 self.note("Connected.");
             }
             Event::Disconnected { reason, .. } => self.show_disconnected(&reason),
@@ -256,14 +267,14 @@ impl<'console> Chat<'console> {
     }
 
     fn show_disconnected(&mut self, reason: &DisconnectReason) {
-        let was_connected = std::mem::replace(&mut self.connected, false);
+        let was = std::mem::replace(&mut self.link, Link::Broken);
         if matches!(reason, DisconnectReason::Unauthorized) {
             self.note(format_args!(
                 "The service does not know this device. If the service started afresh since, remove {} and its \
                  companions, and start again.",
                 self.directory.join(format!("{}.db", self.name)).display(),
             ));
-        } else if was_connected || matches!(reason, DisconnectReason::TakenOver) {
+        } else if was != Link::Broken {
             self.note(format_args!(
                 "Not connected: {reason}. What you write waits in the outbox."
             ));

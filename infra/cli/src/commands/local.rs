@@ -6,7 +6,10 @@ use serde::Serialize;
 use tokio::signal::ctrl_c;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
-use waxwing_local::runner::{StartError, Storage};
+use waxwing_local::{
+    aws::dynamodb::storage::StorageError,
+    runner::{StartError, Storage},
+};
 
 use crate::{
     commands::Outcome,
@@ -55,6 +58,9 @@ pub enum LocalError {
     /// Something else listens there.
     #[error("{0}\nIs another one running? End it, or choose another port with --port.")]
     Listen(#[source] ServiceError),
+    /// The directory is another runner's.
+    #[error("{0}\nEnd the other one, or choose another directory with --data, or --memory.")]
+    InUse(#[source] ServiceError),
     /// It did not start for another reason.
     #[error(transparent)]
     Service(ServiceError),
@@ -124,6 +130,7 @@ impl From<ServiceError> for LocalError {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Start(StartError::Listen { .. }) => Self::Listen(error),
+            ServiceError::Start(StartError::Storage(StorageError::InUse(_))) => Self::InUse(error),
             other => Self::Service(other),
         }
     }

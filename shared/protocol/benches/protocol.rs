@@ -20,6 +20,7 @@ use waxwing_protocol::{
     Message, PrekeyMessage, Session,
     handshake::{PrekeyBundle, initiate, respond},
     keys::{DeviceKeys, OneTimePrekeyPair, SignedPrekeyPair, TheirDevice},
+    session::MAX_JUMP,
 };
 
 const KILOBYTE: [u8; 1024] = [7; 1024];
@@ -158,6 +159,18 @@ fn messages(c: &mut Criterion) {
             to.decrypt(&Message::parse(&message).unwrap()).unwrap();
             std::mem::swap(&mut from, &mut to);
         });
+    });
+    group.bench_function("decrypt after the longest jump", |b| {
+        let mut ahead = alice.clone();
+        for _ in 0..MAX_JUMP - 1 {
+            ahead.encrypt(rng, b"lost").unwrap();
+        }
+        let far = Message::parse(&ahead.encrypt(rng, &KILOBYTE).unwrap()).unwrap();
+        b.iter_batched_ref(
+            || bob.clone(),
+            |bob| bob.decrypt(&far).unwrap(),
+            BatchSize::LargeInput,
+        );
     });
     group.bench_function("store and load a session", |b| {
         b.iter(|| Session::from_bytes(&black_box(&alice).to_bytes()).unwrap());

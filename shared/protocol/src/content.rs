@@ -9,7 +9,7 @@
 //! | 16 | conversation |
 //! | … | body; text is UTF-8 |
 //!
-//! Numbers are big-endian. The whole is padded as [`padding`](crate::padding) describes. The layout up to
+//! Numbers are big-endian. The whole is padded as [`padding`] describes. The layout up to
 //! the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
 use std::fmt;

@@ -402,19 +402,24 @@ mod tests {
     #[test]
     fn x18_of_too_many_skipped_keys_the_oldest_go_first() {
         let (mut alice, mut bob) = sessions();
-        // 600 missing on one chain, then 600 on the next: 200 of the first must go.
-        let first = send_many(&mut alice, 601);
-        receive(&mut bob, &first[600]).unwrap();
-        round(&mut alice, &mut bob);
-        let second = send_many(&mut alice, 601);
-        receive(&mut bob, &second[600]).unwrap();
+        // 400 missing on each of three chains: 200 of the first must go.
+        let mut chains = Vec::new();
+        for _ in 0..3 {
+            let messages = send_many(&mut alice, 401);
+            receive(&mut bob, &messages[400]).unwrap();
+            chains.push(messages);
+            round(&mut alice, &mut bob);
+        }
         let stored = bob.to_bytes().len();
         assert!((36_000..MAX_STATE_BYTES).contains(&stored), "{stored}");
-        assert_eq!(receive(&mut bob, &first[199]), refused(DecryptError::TooOld));
-        for message in first[200..600].iter().chain(&second[..600]) {
-            assert!(receive(&mut bob, message).is_ok());
+        let (gone, kept) = chains[0][..400].split_at(200);
+        for message in gone {
+            assert_eq!(receive(&mut bob, message), refused(DecryptError::TooOld));
         }
-        assert_eq!(receive(&mut bob, &first[200]), refused(DecryptError::Duplicate));
+        for message in kept.iter().chain(&chains[1][..400]).chain(&chains[2][..400]) {
+            assert!(receive(&mut bob, message).is_ok());
+            assert_eq!(receive(&mut bob, message), refused(DecryptError::Duplicate));
+        }
         assert!(bob.to_bytes().len() < 1_000);
     }
 

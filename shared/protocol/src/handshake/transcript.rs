@@ -49,3 +49,83 @@ impl Party<'_> {
         [&[length], self.address, &self.device.to_bytes()].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::testing::{Device, negated};
+
+    #[test]
+    fn x03_whatever_a_handshake_binds_changes_its_transcript() {
+        let (alice, bob, other) = (Device::new(1), Device::new(2), Device::new(3));
+        let (alice_device, bob_device, other_device) =
+            (alice.keys.public(), bob.keys.public(), other.keys.public());
+        let twin = |device: &TheirDevice, signing: bool, identity: bool| {
+            let flip = |bytes, negate| if negate { negated(bytes) } else { bytes };
+            let keys = [
+                flip(device.signing_key().to_bytes(), signing),
+                flip(device.identity_key().to_bytes(), identity),
+            ];
+            TheirDevice::from_bytes(&keys.concat().try_into().unwrap()).unwrap()
+        };
+        let signed = bob.signed.public();
+        let signed_as = |id, key: [u8; 33]| SignedPrekey::from_bytes(id, &key).unwrap();
+        let one_time = bob.one_time.public();
+        let one_time_as = |id, key: [u8; 33]| OneTimePrekey::from_bytes(id, &key).unwrap();
+        let base_key = other.signed.public().to_bytes();
+
+        let initiators = [
+            (alice.address.as_slice(), alice_device.clone()),
+            (&other.address, alice_device.clone()),
+            (&alice.address, other_device.clone()),
+            (&alice.address, twin(&alice_device, true, false)),
+            (&alice.address, twin(&alice_device, false, true)),
+        ];
+        let responders = [
+            (bob.address.as_slice(), bob_device.clone()),
+            (&other.address, bob_device.clone()),
+            (&bob.address, other_device),
+            (&bob.address, twin(&bob_device, true, false)),
+            (&bob.address, twin(&bob_device, false, true)),
+        ];
+        let base_keys = [base_key, negated(base_key)];
+        let signed_prekeys = [
+            signed_as(7, signed.to_bytes()),
+            signed_as(8, signed.to_bytes()),
+            signed_as(7, negated(signed.to_bytes())),
+        ];
+        let one_time_prekeys = [
+            Some(one_time_as(9, one_time.to_bytes())),
+            Some(one_time_as(10, one_time.to_bytes())),
+            Some(one_time_as(9, negated(one_time.to_bytes()))),
+            None,
+        ];
+        let mut hashes = HashSet::new();
+        let mut count = 0;
+        for (address, device) in &initiators {
+            for (their_address, their_device) in &responders {
+                for base_key in &base_keys {
+                    for signed_prekey in &signed_prekeys {
+                        for one_time_prekey in &one_time_prekeys {
+                            let transcript = Transcript {
+                                initiator: Party { address, device },
+                                responder: Party {
+                                    address: their_address,
+                                    device: their_device,
+                                },
+                                base_key,
+                                signed_prekey,
+                                one_time_prekey: one_time_prekey.as_ref(),
+                            };
+                            hashes.insert(transcript.hash());
+                            count += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!((hashes.len(), count), (600, 600));
+    }
+}

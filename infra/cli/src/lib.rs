@@ -31,5 +31,5 @@ pub mod service;
 pub mod tables;
 pub mod text;
 
-pub use commands::{Cli, Failure, Outcome, run};
+pub use commands::{Cli, Failure, Outcome};
 pub use console::Console;

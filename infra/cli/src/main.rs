@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(waxwing_cli::run(cli, &console)));
+        .and_then(|runtime| runtime.block_on(waxwing_cli::commands::run(cli, &console)));
     match ended {
         Ok(Outcome::Kept) => ExitCode::SUCCESS,
         Ok(Outcome::Broken) => ExitCode::FAILURE,

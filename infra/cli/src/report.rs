@@ -16,7 +16,7 @@ pub fn say_dollars(console: &Console, measured: &Measured) {
     let bill = &dollars.bill;
     console.say(format_args!(
         "\nWhat AWS would bill: operations counted here, dollars for a million messages like these\n\
-         ({} list prices of {}, {}; durations are this machine's)",
+         ({} list prices of {}, {}; durations are this machine's, busy with all the rest)",
         dollars.region, dollars.prices_of, dollars.architecture,
     ));
     let rows = [

@@ -1,7 +1,8 @@
 //! The service, run on this machine for a command.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
+use serde::Serialize;
 use waxwing_client::Endpoints;
 use waxwing_local::runner::{
     BinaryError, Execution, Profile, Runner, RunnerConfig, StartError, Storage, functions_binary,
@@ -96,7 +97,32 @@ pub fn endpoints(runner: &Runner) -> Endpoints {
     }
 }
 
-/// How functions run, in a word for a report.
-pub fn execution_name(processes: bool) -> &'static str {
-    if processes { "processes" } else { "in process" }
+/// How functions run, for a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionsRun {
+    /// Inside this process.
+    InProcess,
+    /// As processes of the release binary.
+    Processes,
+}
+
+impl FunctionsRun {
+    /// As `--processes` says.
+    pub fn chosen(processes: bool) -> Self {
+        if processes {
+            Self::Processes
+        } else {
+            Self::InProcess
+        }
+    }
+}
+
+impl fmt::Display for FunctionsRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InProcess => "inside this process",
+            Self::Processes => "as processes of their own",
+        })
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     people::{self, Device, PeopleError},
     run::{Run, Stalled},
     search::SearchError,
-    service::{self, Options, ServiceError},
+    service::{self, FunctionsRun, Options, ServiceError},
     tables::{Tables, TablesError},
     text::{Text, TextError},
 };
@@ -102,7 +102,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, DemoError> {
     console.say(format_args!(
         "{} lines, from Alice (phone, laptop) to Bob (phone) and back; functions run {}.",
         thousands(text.lines.len()),
-        service::execution_name(args.processes),
+        FunctionsRun::chosen(args.processes),
     ));
     let options = Options {
         verbose: true,
@@ -111,9 +111,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, DemoError> {
     let runner = service::start(options, console).await?;
     let frames = tokio::spawn(watch_frames(runner.observe_frames(), evidence.clone()));
     let demo = Demo::prepare(&runner, text, evidence.clone(), console).await?;
-    let parts = demo
-        .play(&runner, service::execution_name(args.processes))
-        .await?;
+    let parts = demo.play(&runner, FunctionsRun::chosen(args.processes)).await?;
     evidence.frames_passed(frames_of(&runner.meter()));
     runner.shutdown().await;
     // With the gateway the frames end: now the last one has been looked at.
@@ -193,7 +191,7 @@ impl<'console> Demo<'console> {
 
     /// The conversation, and the account of it. A conversation that comes to a standstill is accounted for
     /// too: the account says what is missing.
-    async fn play(&self, runner: &Runner, execution: &'static str) -> Result<Parts, DemoError> {
+    async fn play(&self, runner: &Runner, functions_run: FunctionsRun) -> Result<Parts, DemoError> {
         let waited = match self.converse().await {
             Err(DemoError::Stalled(stalled)) => {
                 self.console
@@ -202,7 +200,7 @@ impl<'console> Demo<'console> {
             }
             waited => Some(waited?),
         };
-        self.account(runner, execution, waited).await
+        self.account(runner, functions_run, waited).await
     }
 
     fn members(&self) -> impl Iterator<Item = &Member> {

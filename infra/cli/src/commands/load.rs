@@ -25,7 +25,7 @@ use crate::{
     logging, operations,
     people::{self, Device, PeopleError},
     run::{Run, Stalled, State},
-    service::{self, Options, ServiceError},
+    service::{self, FunctionsRun, Options, ServiceError},
     tables::{Tables, TablesError},
 };
 
@@ -285,7 +285,7 @@ impl Crowd {
             devices: self.members.len(),
             seconds,
             rate: args.rate,
-            execution: service::execution_name(args.processes),
+            functions_run: FunctionsRun::chosen(args.processes),
             per_second: PerSecond {
                 accepted: (end.accepted - start.accepted) as f64 / seconds,
                 delivered: (end.shown - start.shown) as f64 / seconds,

@@ -14,6 +14,7 @@ use crate::{
     ledger::{Audit, Shown},
     operations,
     people::PeopleError,
+    service::FunctionsRun,
 };
 
 impl Demo<'_> {
@@ -21,7 +22,7 @@ impl Demo<'_> {
     pub(super) async fn account(
         &self,
         runner: &Runner,
-        execution: &'static str,
+        functions_run: FunctionsRun,
         waited: Option<usize>,
     ) -> Result<Parts, DemoError> {
         for member in self.members() {
@@ -43,7 +44,7 @@ impl Demo<'_> {
         let measured = operations::measure(&used, audit.sent)?;
         let stored = stored(&used, &self.mailbox);
         Ok(Parts {
-            execution,
+            functions_run,
             completed: waited.is_some(),
             empty_lines: self.text.empty,
             stores_agree: self.audit_of_stores()?.is_clean(),

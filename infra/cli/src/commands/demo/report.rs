@@ -10,6 +10,7 @@ use crate::{
     operations::Measured,
     report::{milliseconds, say_dollars},
     run::Told,
+    service::FunctionsRun,
 };
 
 /// Everything that the demo found. `delivered` counts pairs of a message and a device that showed it: each
@@ -30,7 +31,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 pub(super) struct Parts {
     /// How functions ran.
-    pub(super) execution: &'static str,
+    pub(super) functions_run: FunctionsRun,
     /// Whether the conversation came to its end.
     pub(super) completed: bool,
     /// Sent, accepted, delivered, lost, duplicated, reordered …, in all and by device.
@@ -211,7 +212,7 @@ mod tests {
 
     fn parts() -> Parts {
         Parts {
-            execution: "in process",
+            functions_run: FunctionsRun::InProcess,
             completed: true,
             audit: Audit::default(),
             stores_agree: true,

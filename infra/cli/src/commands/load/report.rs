@@ -9,6 +9,7 @@ use crate::{
     operations::{Measured, PerThousand},
     report::{milliseconds, say_dollars},
     run::Told,
+    service::FunctionsRun,
 };
 
 /// What the load took.
@@ -22,7 +23,7 @@ pub(super) struct Report {
     pub(super) seconds: f64,
     /// Messages a second that were asked for.
     pub(super) rate: Option<f64>,
-    pub(super) execution: &'static str,
+    pub(super) functions_run: FunctionsRun,
     /// While sending.
     pub(super) per_second: PerSecond,
     pub(super) latency_ms: Latency,
@@ -56,7 +57,7 @@ impl Report {
         let audit = &self.audit;
         console.say(format_args!(
             "{} devices sent for {:.1} s; functions ran {}.\n",
-            self.devices, self.seconds, self.execution
+            self.devices, self.seconds, self.functions_run
         ));
         let PerSecond {
             accepted,

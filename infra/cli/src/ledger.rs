@@ -84,7 +84,7 @@ pub struct Audit {
     /// Shown without having been sent to that device.
     pub unexpected: usize,
     /// The same for each device.
-    pub devices: Vec<DeviceAudit>,
+    pub by_device: Vec<DeviceAudit>,
 }
 
 /// What became of everything meant for one device.
@@ -114,6 +114,14 @@ impl Audit {
         let delivered_as_sent = self.accepted == self.sent && self.delivered == self.expected;
         let faults = self.lost + self.duplicated + self.reordered + self.altered + self.unexpected;
         delivered_as_sent && faults == 0
+    }
+}
+
+impl DeviceAudit {
+    /// Whether this device showed exactly what it was to show.
+    pub fn is_clean(&self) -> bool {
+        let faults = self.lost + self.duplicated + self.reordered + self.altered + self.unexpected;
+        self.delivered == self.expected && faults == 0
     }
 }
 
@@ -182,14 +190,14 @@ impl<Id: Copy + Ord> Ledger<Id> {
             .enumerate()
             .map(|(position, sent)| (sent.id, (position, sent)))
             .collect();
-        let devices: Vec<_> = self
+        let by_device: Vec<_> = self
             .names
             .iter()
             .zip(&self.shown)
             .enumerate()
             .map(|(number, (name, shown))| audit_device(DeviceNumber(number), name, shown, &sent))
             .collect();
-        let sum = |count: fn(&DeviceAudit) -> usize| devices.iter().map(count).sum();
+        let sum = |count: fn(&DeviceAudit) -> usize| by_device.iter().map(count).sum();
         Audit {
             sent: self.sent.len(),
             accepted: sent.keys().filter(|id| self.accepted.contains(id)).count(),
@@ -200,7 +208,7 @@ impl<Id: Copy + Ord> Ledger<Id> {
             reordered: sum(|device| device.reordered),
             altered: sum(|device| device.altered),
             unexpected: sum(|device| device.unexpected),
-            devices,
+            by_device,
         }
     }
 
@@ -357,7 +365,7 @@ mod tests {
         story.show(1, story.alice, story.laptop);
         let audit = story.ledger.audit();
         assert_eq!((audit.delivered, audit.lost), (1, 1));
-        assert_eq!(audit.devices[2].lost, 1);
+        assert_eq!(audit.by_device[2].lost, 1);
         assert!(!audit.is_clean());
     }
 
@@ -385,7 +393,7 @@ mod tests {
             story.show(id, from, bob);
         }
         let audit = story.ledger.audit();
-        assert_eq!(audit.devices[2].reordered, 2);
+        assert_eq!(audit.by_device[2].reordered, 2);
         assert!(!audit.is_clean());
     }
 
@@ -403,7 +411,7 @@ mod tests {
         };
         story.ledger.shown(story.laptop, shown);
         let audit = story.ledger.audit();
-        assert_eq!((audit.devices[1].altered, audit.devices[1].delivered), (2, 0));
+        assert_eq!((audit.by_device[1].altered, audit.by_device[1].delivered), (2, 0));
         assert!(!audit.is_clean());
     }
 
@@ -417,8 +425,8 @@ mod tests {
         assert_eq!(
             (
                 audit.unexpected,
-                audit.devices[0].unexpected,
-                audit.devices[2].unexpected
+                audit.by_device[0].unexpected,
+                audit.by_device[2].unexpected
             ),
             (2, 1, 1)
         );

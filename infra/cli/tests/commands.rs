@@ -46,7 +46,7 @@ fn the_demo_keeps_every_promise_and_says_so_in_one_json_object() {
     assert!(report["latency_ms"]["p99"].as_f64() >= report["latency_ms"]["p50"].as_f64());
     assert_eq!(report["story"]["waited_for_bob"], 10);
     assert_eq!(report["story"]["acked"], 120);
-    assert_eq!(report["devices"].as_array().unwrap().len(), 3);
+    assert_eq!(report["by_device"].as_array().unwrap().len(), 3);
     let search = &report["search"];
     for place in ["tables", "frames"] {
         assert!(search[place]["looked_at"].as_u64().unwrap() > 0, "{search:#}");
@@ -116,6 +116,7 @@ fn a_load_loses_nothing_and_reports_its_figures() {
     ]);
     assert_eq!(code, 0, "{errors}");
     assert_kept(&report);
+    assert_eq!(report["devices"], 4);
     assert!(report["sent"].as_u64().unwrap() > 4);
     for figure in ["accepted", "delivered", "acked"] {
         assert!(report["per_second"][figure].as_f64().unwrap() > 0.0, "{report:#}");

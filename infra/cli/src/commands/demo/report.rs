@@ -170,7 +170,7 @@ impl Report {
             thousands(audit.accepted)
         ));
         console.say("                    delivered     lost  doubled  out of order  altered  unexpected");
-        for device in &audit.devices {
+        for device in &audit.by_device {
             console.say(format_args!(
                 "  {:<16}{:>6}/{:<6}{:>7}{:>9}{:>14}{:>9}{:>12}",
                 device.name,

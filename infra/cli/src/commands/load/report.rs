@@ -19,7 +19,9 @@ pub(super) struct Report {
     pub(super) passed: bool,
     /// Whether everything sent arrived before the patience ended.
     pub(super) completed: bool,
+    /// How many devices there were.
     pub(super) devices: usize,
+    /// How long they sent.
     pub(super) seconds: f64,
     /// Messages a second that were asked for.
     pub(super) rate: Option<f64>,
@@ -37,8 +39,8 @@ pub(super) struct Report {
     pub(super) mailbox_left: usize,
     /// What the devices told.
     pub(super) told: Told,
-    /// Sent, accepted, delivered, lost, duplicated, reordered …, in all and by device; the message that each
-    /// device sent before the clock started is included.
+    /// Sent, accepted, delivered, lost, duplicated, reordered …, in all and for each device with a fault; the
+    /// message that each device sent before the clock started is included.
     #[serde(flatten)]
     pub(super) audit: Audit,
 }

@@ -428,7 +428,9 @@ mod tests {
     }
 
     async fn text(events: &mut Events) -> String {
-        match events.next().await {
+        // Generous: reached only when an event that must come does not.
+        let next = tokio::time::timeout(Duration::from_secs(10), events.next());
+        match next.await.unwrap() {
             Some(Event::Message(message)) => message.text,
             other => panic!("{other:?}"),
         }

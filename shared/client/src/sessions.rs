@@ -381,23 +381,41 @@ mod tests {
     }
 
     #[test]
-    fn x26_two_sessions_opened_at_once_become_one_and_both_decrypt() {
+    fn x26_two_sessions_opened_at_once_become_one_and_stay_it_however_messages_cross() {
         let (mut alice, mut bob) = pair();
         alice.meet(&mut bob);
         bob.meet(&mut alice);
         assert!(!converged(&mut alice, &mut bob));
-        let from_alice = alice.send(bob.account(), "a1");
-        let from_bob = bob.send(alice.account(), "b1");
-        alice.receive_all(&from_bob);
-        bob.receive_all(&from_alice);
-        // Each has heard the other in the other's session; now once more the other way round.
-        let from_alice = alice.send(bob.account(), "a2");
-        let from_bob = bob.send(alice.account(), "b2");
-        alice.receive_all(&from_bob);
-        bob.receive_all(&from_alice);
-        assert!(converged(&mut alice, &mut bob));
-        assert_eq!(alice.texts(), ["b1", "b2"]);
-        assert_eq!(bob.texts(), ["a1", "a2"]);
+        for round in 1..=6 {
+            let from_alice = alice.send(bob.account(), &format!("a{round}"));
+            let from_bob = bob.send(alice.account(), &format!("b{round}"));
+            alice.now += 1;
+            bob.now += 1;
+            alice.receive_all(&from_bob);
+            bob.receive_all(&from_alice);
+            // In the first each heard the other in the other's session, in the second in its own.
+            assert!(round < 2 || converged(&mut alice, &mut bob), "round {round}");
+        }
+        assert_eq!(alice.texts(), ["b1", "b2", "b3", "b4", "b5", "b6"]);
+        assert_eq!(bob.texts(), ["a1", "a2", "a3", "a4", "a5", "a6"]);
+    }
+
+    #[test]
+    fn x26_a_session_the_other_side_cannot_have_is_left_for_one_it_has() {
+        // Whichever of the two has the lower id.
+        for seed in 0..8 {
+            let mut alice = Party::new(account(1), 1, 100 + seed);
+            let mut bob = Party::new(account(2), 1, 200 + seed);
+            alice.meet(&mut bob);
+            bob.write(|tx, _| Ok(tx.execute("DELETE FROM one_time_prekeys", [])?));
+            bob.receive_all(&alice.send(bob.account(), "cannot be read"));
+            bob.meet(&mut alice);
+            alice.receive_all(&bob.send(alice.account(), "hello"));
+            bob.receive_all(&alice.send(bob.account(), "hello back"));
+            bob.now += 60_000;
+            bob.skip_gaps(60_000);
+            assert_eq!(bob.texts(), ["hello back"], "seed {seed}");
+        }
     }
 
     /// Envelopes on their way in one direction, each with how often it was overtaken.

@@ -7,9 +7,8 @@ use std::process::{ChildStdout, Command, Stdio};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// What is built: the package and its binary, named as Lambda wants it.
+/// What is built, named as Lambda wants it.
 const FUNCTIONS: Target<'static> = Target {
-    package: "waxwing-functions",
     kind: "--bin",
     name: "bootstrap",
 };
@@ -61,7 +60,6 @@ pub fn functions_binary(profile: Profile, progress: impl FnMut(&str)) -> Result<
 /// Something that Cargo can build.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
-    pub(super) package: &'a str,
     /// `--bin` or `--example`.
     pub(super) kind: &'a str,
     pub(super) name: &'a str,
@@ -87,8 +85,9 @@ fn build(
         .args([
             "build",
             "--message-format=json-render-diagnostics",
-            "--package",
-            target.package,
+            // As `cargo waxwing` and the tests are built, so that no dependency is built twice for other
+            // features.
+            "--workspace",
             target.kind,
             target.name,
         ])
@@ -118,7 +117,6 @@ fn build(
 #[cfg(test)]
 pub(super) fn misbehaving() -> PathBuf {
     let target = Target {
-        package: "waxwing-local",
         kind: "--example",
         name: "misbehaving",
     };

@@ -3,7 +3,7 @@
 //! Nothing in here knows Waxwing. A template of the same kinds of resources runs the same way; what a
 //! template asks for and the runner does not do is listed in [`Template::warnings`], never passed over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::Value;
 
@@ -187,6 +187,12 @@ pub struct BucketSpec {
 pub struct Warning {
     /// Where: `Resources.SendFunction.Properties.VpcConfig`.
     pub path: String,
-    /// What that means for a run.
+    /// What that means for a run, as the rest of a sentence about it: `has no effect here`.
     pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.message)
+    }
 }

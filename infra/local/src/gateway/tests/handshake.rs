@@ -183,12 +183,15 @@ async fn a_client_that_goes_away_during_connect_is_disconnected() {
         })
     })
     .await;
-    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+    let (mut client, server) = duplex(PIPE_BYTES);
+    let serving = serve(server, bench.gateway.clone(), bench.address);
     let request = "GET /prod HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nAuthorization: x\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
     let connected = bench.call_of("connect").await;
-    drop(stream);
+    drop(client);
+    serving.await.unwrap();
+    // The function knows nothing of it, and accepts.
     go_on.send(true).unwrap();
     let gone = bench.call_of("disconnect").await;
     assert_eq!(
@@ -196,4 +199,6 @@ async fn a_client_that_goes_away_during_connect_is_disconnected() {
         connected["requestContext"]["connectionId"]
     );
     assert_eq!(bench.connections.count(), 0);
+    let gateway = bench.meter.snapshot().gateway;
+    assert_eq!((gateway.connections, gateway.messages_in), (1, 0));
 }

@@ -17,6 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, duplex},
     net::{TcpListener, TcpStream},
     sync::mpsc,
+    task::JoinHandle,
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -192,16 +193,16 @@ async fn accept(listener: TcpListener, gateway: Gateway) {
     }
 }
 
-fn serve(stream: impl Stream + 'static, gateway: Gateway, client: SocketAddr) {
+fn serve(stream: impl Stream + 'static, gateway: Gateway, client: SocketAddr) -> JoinHandle<()> {
     let service = service_fn(move |request| {
         let gateway = gateway.clone();
         async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, client).await) }
     });
-    tokio::spawn(
-        http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades(),
-    );
+    let serving = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    // An error says that the client went away.
+    tokio::spawn(async move { drop(serving.await) })
 }
 
 /// Lets everybody in, and gives every message back.

@@ -68,6 +68,20 @@ pub struct DeviceCard {
     device: NewDevice,
 }
 
+#[cfg(test)]
+impl DeviceCard {
+    /// The grant a service would give.
+    pub(crate) fn grant_for_tests(&self, account: AccountId) -> LinkGrant {
+        LinkGrant {
+            address: DeviceAddress {
+                account,
+                device: waxwing_wire::DeviceId::MAX,
+            },
+            registration: self.device.registration,
+        }
+    }
+}
+
 /// The answer to a [`DeviceCard`]: the new device's place in the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkGrant {

@@ -79,7 +79,7 @@ impl Client {
 
     /// Begins to connect and to stay connected: drains the mailbox, sends what is in the outbox, reconnects
     /// after a break with exponential backoff and full jitter. If it waits for its next attempt, that begins
-    /// now. Returns at once; [`Event`](crate::Event)s tell how it goes.
+    /// now. Register or link first. Returns at once; [`Event`](crate::Event)s tell how it goes.
     pub fn connect(&self) {
         self.connection.start();
     }
@@ -150,5 +150,68 @@ impl Client {
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.stop().await;
         self.shared.close().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientConfig, Endpoints, StoreLocation};
+
+    fn is_shared_freely<T: Clone + Send + Sync + 'static>(_: &T) {}
+
+    fn nowhere() -> ClientConfig {
+        let endpoints = Endpoints {
+            websocket_url: "ws://127.0.0.1:1/prod".to_owned(),
+            http_url: "http://127.0.0.1:1/prod".to_owned(),
+            audience: "test".to_owned(),
+        };
+        ClientConfig::new(StoreLocation::Memory, endpoints)
+    }
+
+    #[tokio::test]
+    async fn a_client_is_shared_freely_and_closed_for_all() {
+        let client = Client::open(nowhere()).await.unwrap();
+        is_shared_freely(&client);
+        let other = client.clone();
+        assert_eq!(other.pending().unwrap(), 0);
+        client.close().await.unwrap();
+        assert!(matches!(other.pending(), Err(StoreError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_device_without_an_account_sends_nothing_and_says_so() {
+        let client = Client::open(nowhere()).await.unwrap();
+        let refused = client.send_text(crate::testing::account(1), "hello").await;
+        assert!(matches!(refused, Err(SendError::NotRegistered)));
+        let mut events = client.events().await.unwrap();
+        client.connect();
+        let expected = crate::Event::Disconnected {
+            reason: crate::DisconnectReason::NotRegistered,
+            retry_in: None,
+        };
+        assert_eq!(events.next().await, Some(expected));
+        client.disconnect().await;
+    }
+
+    #[tokio::test]
+    async fn a_card_stays_the_same_and_a_grant_for_another_is_refused() {
+        let (client, other) = (
+            Client::open(nowhere()).await.unwrap(),
+            Client::open(nowhere()).await.unwrap(),
+        );
+        let card = client.prepare_link().await.unwrap();
+        assert_eq!(client.prepare_link().await.unwrap(), card);
+        other.prepare_link().await.unwrap();
+        assert!(matches!(client.register().await, Err(RegisterError::Linking)));
+        let grant = card.grant_for_tests(crate::testing::account(1));
+        assert!(matches!(
+            other.complete_link(grant).await,
+            Err(LinkError::OtherDevice)
+        ));
+        let address = client.complete_link(grant).await.unwrap();
+        assert_eq!(client.complete_link(grant).await.unwrap(), address);
+        assert_eq!(client.address(), Some(address));
+        assert!(matches!(client.prepare_link().await, Err(LinkError::AlreadyIn)));
     }
 }

@@ -10,12 +10,12 @@ use rusqlite::Transaction;
 use waxwing_protocol::keys::TheirDevice;
 use waxwing_wire::{
     AccountId, DeviceAddress, DeviceId, RegisteredDevice, claim::PrekeyBundle, keys::PublishedDevice,
-    send::AccountMismatch,
+    limits::MAX_DEVICES_PER_ACCOUNT, send::AccountMismatch,
 };
 
 use crate::{
     events::{Effects, Event},
-    sessions::{self, Me, OpenError},
+    sessions::{self, InvalidKeys, Me, OpenError},
     store::{
         StoreError,
         directory::{self, Knowledge},
@@ -75,6 +75,7 @@ pub(crate) fn take_list(
     account: AccountId,
     published: &[PublishedDevice],
 ) -> Result<Effects, OpenError> {
+    check_count(published.len())?;
     // The parent row of the devices.
     directory::set_stale(tx, account, false)?;
     let mut effects = Effects::default();
@@ -97,6 +98,7 @@ pub(crate) fn take_bundles(
     bundles: &[PrekeyBundle],
     now_millis: u64,
 ) -> Result<Effects, OpenError> {
+    check_count(bundles.len())?;
     // The parent row of the devices; whether it is the whole list is decided below.
     directory::set_stale(tx, account, false)?;
     let mut effects = Effects::default();
@@ -135,6 +137,16 @@ pub(crate) fn take_bundles(
     Ok(effects)
 }
 
+/// An account has so many devices at most; a longer list would make every message as costly as whoever wrote
+/// it likes.
+fn check_count(devices: usize) -> Result<(), InvalidKeys> {
+    if devices <= MAX_DEVICES_PER_ACCOUNT {
+        Ok(())
+    } else {
+        Err(InvalidKeys)
+    }
+}
+
 /// Takes what the service said about a message whose list of devices was not the account's.
 pub(crate) fn take_mismatch(
     tx: &Transaction<'_>,
@@ -142,7 +154,8 @@ pub(crate) fn take_mismatch(
     mismatch: &AccountMismatch,
 ) -> Result<Effects, StoreError> {
     let account = mismatch.account;
-    if directory::knowledge(tx, account)? == Knowledge::None {
+    let listed = mismatch.missing.len() + mismatch.reregistered.len();
+    if check_count(listed).is_err() || directory::knowledge(tx, account)? == Knowledge::None {
         return Ok(Effects::default());
     }
     for device in &mismatch.gone {
@@ -285,6 +298,20 @@ mod tests {
             .write_now(|tx| take_bundles(tx, rng, &me, (account(2), Some(asked.as_slice())), &[bundle], now))
             .unwrap();
         assert_eq!(alice.write(|tx, _| directory::devices(tx, account(2))), before);
+    }
+
+    #[test]
+    fn a_list_longer_than_an_account_may_have_is_refused() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let published: Vec<_> = (1..=MAX_DEVICES_PER_ACCOUNT as u64 + 1)
+            .map(|device| Party::new(account(2), device, 20 + device).published())
+            .collect();
+        let me = alice.me.clone();
+        let refused: Result<_, OpenError> = alice
+            .store
+            .write_now(|tx| take_list(tx, &me, account(2), &published));
+        assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
+        assert_eq!(plan_for(&mut alice, account(2)), Plan::ClaimAll);
     }
 
     #[test]

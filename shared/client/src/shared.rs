@@ -32,6 +32,9 @@ pub enum OpenError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no tokio runtime here.
+    #[error("open the client inside a tokio runtime; its connection runs there")]
+    NoRuntime,
     /// The platform's TLS could not be set up.
     #[error("TLS could not be set up; check the platform's trusted certificates")]
     Tls(#[source] HttpError),
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) async fn open(config: ClientConfig) -> Result<Self, OpenError> {
+        let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let service = Service::parse(&config.endpoints)?;
         let http = Http::new(service.http_url.clone(), config.timings).map_err(OpenError::Tls)?;
         let opening = tokio::task::spawn_blocking(move || Store::open(&config.store, config.durability));
@@ -74,7 +78,7 @@ impl Shared {
             events: EventSink::default(),
             outbox_grew: Notify::new(),
             joining: Mutex::new(()),
-            runtime: Handle::current(),
+            runtime,
             me: RwLock::new(None),
         };
         if let Some(this) = this {

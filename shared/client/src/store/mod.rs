@@ -25,6 +25,7 @@ pub(crate) mod sessions;
 pub(crate) mod timeline;
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -40,6 +41,9 @@ pub enum StoreError {
     /// SQLite failed; the source says how.
     #[error("the local store failed; check the disk's free space and permissions")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file could not be made or opened.
+    #[error("the store's file could not be opened; check its folder and permissions")]
+    File(#[from] std::io::Error),
     /// A stored value is not what was stored there.
     #[error("the local store is damaged ({0}); link the device anew")]
     Damaged(&'static str),
@@ -187,8 +191,21 @@ fn open_connection(location: &StoreLocation) -> Result<Connection, StoreError> {
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     Ok(match location {
         StoreLocation::Memory => Connection::open_in_memory_with_flags(flags)?,
-        StoreLocation::File(path) => Connection::open_with_flags(path, flags)?,
+        StoreLocation::File(path) => {
+            create_private(path)?;
+            Connection::open_with_flags(path, flags)?
+        }
     })
+}
+
+/// Makes the file, if it is not there, so that only its owner can read it. SQLite gives its other files the
+/// same permissions.
+fn create_private(path: &Path) -> Result<(), std::io::Error> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// WAL with FULL waits for the disk at every commit, with NORMAL only at checkpoints.
@@ -270,6 +287,30 @@ mod tests {
         first.close().unwrap();
         assert!(matches!(first.read_now(|_| Ok(())), Err(StoreError::Closed)));
         Store::open(&location, Durability::PowerLoss).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_the_store() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::File(folder.path().join("device.db"));
+        let store = Store::open(&location, Durability::PowerLoss).unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(
+                file.metadata().unwrap().permissions().mode() & 0o077,
+                0,
+                "{:?}",
+                file.path()
+            );
+        }
+        store.close().unwrap();
+        let nowhere = StoreLocation::File(folder.path().join("no such folder/device.db"));
+        assert!(matches!(
+            Store::open(&nowhere, Durability::PowerLoss),
+            Err(StoreError::File(_))
+        ));
     }
 
     #[test]

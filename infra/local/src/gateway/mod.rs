@@ -5,10 +5,10 @@
 //! What AWS does not document is decided for the stricter side and said at the place.
 //!
 //! # Layout
-//! - WebSocket: [`websocket`] (handshake, [`authorizer`], [`policy`]), then [`session`] (an open connection),
-//!   then [`messages`] ([`selection`], [`reply`]); [`connections`] is what `@connections` acts on; [`events`].
-//! - HTTP: [`http_api`] ([`http_routes`], [`http_event`], [`http_reply`]).
-//! - [`limits`]: every bound. [`observer`]: shows every WebSocket message to whoever looks on.
+//! - WebSocket: `websocket` (handshake, `authorizer`, `policy`), then `session` (an open connection),
+//!   then `messages` (`selection`, `reply`); [`connections`] is what `@connections` acts on; `events`.
+//! - HTTP: `http_api` (`http_routes`, `http_event`, `http_reply`).
+//! - [`limits`]: every bound. `observer`: shows every WebSocket message to whoever looks on.
 
 mod authorizer;
 pub mod connections;

@@ -1,8 +1,8 @@
 //! Runs functions as Lambda does: one event in, one value out, within the function's time.
 //!
-//! Two ways, chosen when the runner starts. [`in_process`] calls the handlers directly: fast, and debuggable with
-//! nothing in between. [`processes`] starts the binary that would be deployed and talks to it over the Lambda
-//! [`runtime_api`]: as in the cloud, with instances that start cold, stay warm, crash and are killed.
+//! Two ways, chosen when the runner starts. `in_process` calls the handlers directly: fast, and debuggable with
+//! nothing in between. `processes` starts the binary that would be deployed and talks to it over the Lambda
+//! `runtime_api`: as in the cloud, with instances that start cold, stay warm, crash and are killed.
 //!
 //! What both have in common is here: an invocation runs to its end even if nobody waits for its answer; it
 //! is counted, and billed by the millisecond; too many at once are throttled; a failure is an answer and

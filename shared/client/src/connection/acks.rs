@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use waxwing_wire::{EnvelopeId, limits::MAX_IDS_PER_ACK};
 
 use super::pause;
 use crate::{
-    events::{DisconnectReason, Event},
+    events::{DisconnectReason, Event, EventSink},
     shared::Shared,
     transport::{
         backoff::Backoff,
@@ -37,25 +37,43 @@ impl AckQueue {
         self.grew.notify_one();
     }
 
-    /// The oldest ids, as many as one ack takes. They stay until [`remove`](Self::remove).
-    fn batch(&self) -> Vec<EnvelopeId> {
-        self.lock().iter().take(MAX_IDS_PER_ACK).copied().collect()
-    }
-
-    /// Takes a batch out.
-    fn remove(&self, batch: &[EnvelopeId]) {
-        let mut ids = self.lock();
-        for id in batch {
-            ids.remove(id);
-        }
+    /// Takes out the oldest ids, as many as one ack takes. `None` if there are none.
+    fn take(&self) -> Option<Batch<'_>> {
+        let mut waiting = self.lock();
+        let ids: Vec<_> = waiting.iter().take(MAX_IDS_PER_ACK).copied().collect();
+        waiting.retain(|id| ids.binary_search(id).is_err());
+        drop(waiting);
+        (!ids.is_empty()).then_some(Batch { queue: self, ids })
     }
 
     fn len(&self) -> usize {
         self.lock().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<EnvelopeId>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<EnvelopeId>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ids whose ack is under way. Unless it is done they go back into the queue when this is dropped.
+///
+/// They are not in the queue meanwhile: an envelope that a repeated `send` puts into the mailbox once more, behind
+/// the ack under way, comes once more and is to be acked once more.
+struct Batch<'a> {
+    queue: &'a AckQueue,
+    ids: Vec<EnvelopeId>,
+}
+
+impl Batch<'_> {
+    /// The ack was answered. Returns how many it was.
+    fn done(mut self) -> usize {
+        std::mem::take(&mut self.ids).len()
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.queue.lock().extend(self.ids.drain(..));
     }
 }
 
@@ -73,14 +91,14 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
             };
             let _full_or_due = tokio::time::timeout(shared.timings.ack_linger, full).await;
         }
-        while let Err(error) = flush(shared, link, queue).await {
+        while let Err(error) = flush(&shared.events, link, queue).await {
             match error {
                 RequestError::Closed => return DisconnectReason::Broken,
                 RequestError::TimedOut => return DisconnectReason::TimedOut,
                 RequestError::Refused(problem) if !problem.retryable => {
                     tracing::warn!(code = ?problem.code, "the service refused an ack");
                     // They come again at the next connection.
-                    queue.remove(&queue.batch());
+                    queue.take().map(Batch::done);
                 }
                 _ => pause(&mut backoff, Duration::ZERO).await,
             }
@@ -90,14 +108,106 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
 }
 
 /// Acks all that is in the queue.
-pub(super) async fn flush(shared: &Shared, link: &Link, queue: &AckQueue) -> Result<(), RequestError> {
-    loop {
-        let batch = queue.batch();
-        if batch.is_empty() {
-            return Ok(());
+pub(super) async fn flush(events: &EventSink, link: &Link, queue: &AckQueue) -> Result<(), RequestError> {
+    while let Some(batch) = queue.take() {
+        link.ack(batch.ids.clone()).await?;
+        events.tell(Event::Acked { count: batch.done() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use waxwing_wire::{ClientFrame, MessageId, ServiceFrame, ack::AckRequest, ack::Acked};
+
+    use super::*;
+    use crate::{
+        testing::{NOW, Party, account},
+        transport::requests::Replies,
+    };
+
+    /// A link, what it sends, and where its replies go.
+    fn link() -> (Link, mpsc::Receiver<String>, Replies) {
+        let (outgoing, frames) = mpsc::channel(4);
+        let replies = Replies::default();
+        (
+            Link::new(outgoing, replies.clone(), Duration::from_secs(15)),
+            frames,
+            replies,
+        )
+    }
+
+    fn ids(count: u64) -> Vec<EnvelopeId> {
+        let from = Party::new(account(1), 1, 11).address();
+        let id = |millis| MessageId::new(NOW + millis, &mut crate::clock::rng());
+        (0..count)
+            .map(|millis| EnvelopeId {
+                message: id(millis),
+                from,
+            })
+            .collect()
+    }
+
+    async fn next(frames: &mut mpsc::Receiver<String>) -> AckRequest {
+        match ClientFrame::parse(&frames.recv().await.unwrap()).unwrap() {
+            ClientFrame::Ack(ack) => ack,
+            other => panic!("{other:?}"),
         }
-        link.ack(batch.clone()).await?;
-        queue.remove(&batch);
-        shared.events.tell(Event::Acked { count: batch.len() });
+    }
+
+    /// A repeated `send` puts the envelope once more after the first ack deleted it.
+    #[tokio::test]
+    async fn an_envelope_that_comes_again_while_its_ack_is_under_way_is_acked_again() {
+        let (link, mut frames, replies) = link();
+        let (queue, events, ids) = (AckQueue::default(), EventSink::default(), ids(2));
+        queue.extend(ids.clone());
+        let service = async {
+            let first = next(&mut frames).await;
+            assert_eq!(first.ids, ids);
+            queue.extend([ids[1]]);
+            replies.take(ServiceFrame::Acked(Acked {
+                request: first.request,
+            }));
+            let second = next(&mut frames).await;
+            assert_eq!(second.ids, [ids[1]]);
+            replies.take(ServiceFrame::Acked(Acked {
+                request: second.request,
+            }));
+        };
+        let (flushed, ()) = tokio::join!(flush(&events, &link, &queue), service);
+        assert_eq!(flushed, Ok(()));
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_acked_when_the_connection_ended_stays_in_the_queue() {
+        let (link, mut frames, replies) = link();
+        let (queue, events) = (AckQueue::default(), EventSink::default());
+        queue.extend(ids(3));
+        let service = async {
+            next(&mut frames).await;
+            replies.close();
+        };
+        let (flushed, ()) = tokio::join!(flush(&events, &link, &queue), service);
+        assert_eq!(flushed, Err(RequestError::Closed));
+        assert_eq!(queue.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn no_ack_names_more_than_one_may() {
+        let (link, mut frames, replies) = link();
+        let (queue, events) = (AckQueue::default(), EventSink::default());
+        let all = ids(MAX_IDS_PER_ACK as u64 + 1);
+        queue.extend(all.clone());
+        let service = async {
+            for expected in all.chunks(MAX_IDS_PER_ACK) {
+                let ack = next(&mut frames).await;
+                assert_eq!(ack.ids, expected);
+                replies.take(ServiceFrame::Acked(Acked { request: ack.request }));
+            }
+        };
+        let (flushed, ()) = tokio::join!(flush(&events, &link, &queue), service);
+        assert_eq!(flushed, Ok(()));
     }
 }

@@ -255,7 +255,7 @@ async fn serve(
     // What is stored may be acked; then the last link is dropped, which closes the socket.
     let goodbye = async move {
         if reason == DisconnectReason::Requested {
-            let acked = acks::flush(shared, &link, unacked);
+            let acked = acks::flush(&shared.events, &link, unacked);
             let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
         }
         drop(link);

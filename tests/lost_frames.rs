@@ -8,8 +8,9 @@ use std::sync::{
 use scenarios::{
     Network, Phone, Service,
     network::{Verdict, Way},
-    until,
+    until, within_patience,
 };
+use waxwing_client::Event;
 
 #[tokio::test]
 async fn a_lost_accepted_is_sent_again_and_shown_once() {
@@ -77,7 +78,13 @@ async fn a_lost_delivery_waits_in_the_mailbox_until_the_phone_asks() {
     .await;
     let alice = Phone::of_a_new_person(&service).await;
     let bob = Phone::registered_behind(&network, &service).await;
+    let mut events = bob.client.observe().await.unwrap();
     bob.client.connect();
+    // Only after the first drain does a message depend on being posted.
+    within_patience("the first drain", async {
+        while !matches!(events.next().await, Some(Event::Drained { .. })) {}
+    })
+    .await;
     alice.say(&bob, "never posted").await;
     alice.until_accepted().await;
     bob.client.disconnect().await;

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::limits::{MAX_CIPHERTEXT_BYTES, MIN_CIPHERTEXT_BYTES};
+use crate::limits::{MAX_CIPHERTEXT_BYTES, MAX_SEALED_LINK_BYTES, MIN_CIPHERTEXT_BYTES};
 
 /// Why bytes were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +134,100 @@ base64_serde!(Signature);
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signature(..)")
+    }
+}
+
+/// A key that secrets are encapsulated to: ML-KEM-768 (FIPS 203), 1,184 bytes. Whether it is well formed is for those
+/// to check who compute with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KemKey(Box<[u8; Self::BYTES]>);
+
+impl KemKey {
+    /// Bytes of an encapsulation key (FIPS 203, table 3).
+    pub const BYTES: usize = 1184;
+
+    /// Wraps the bytes.
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(Box::new(bytes))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// Reads a key from a slice.
+    ///
+    /// # Errors
+    /// [`BytesError::Length`].
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, BytesError> {
+        Ok(Self::new(bytes.try_into().map_err(|_| BytesError::Length)?))
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Result<Self, BytesError> {
+        Self::from_slice(&bytes)
+    }
+}
+
+base64_serde!(KemKey);
+
+impl fmt::Debug for KemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KemKey(..)")
+    }
+}
+
+/// SHA-256 over what a device publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDigest([u8; Self::BYTES]);
+
+impl KeyDigest {
+    /// Bytes of a digest.
+    pub const BYTES: usize = 32;
+
+    /// Wraps the bytes.
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Result<Self, BytesError> {
+        Ok(Self(bytes.try_into().map_err(|_| BytesError::Length)?))
+    }
+}
+
+base64_serde!(KeyDigest);
+
+/// What a new device tells the device that links it, sealed with what only the QR code says: 1 to
+/// [`MAX_SEALED_LINK_BYTES`] bytes that the service cannot read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedLink(Vec<u8>);
+
+impl SealedLink {
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// [`BytesError::Length`].
+    pub fn from_vec(bytes: Vec<u8>) -> Result<Self, BytesError> {
+        let valid = (1..=MAX_SEALED_LINK_BYTES).contains(&bytes.len());
+        valid.then_some(Self(bytes)).ok_or(BytesError::Length)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+base64_serde!(SealedLink);
+
+impl fmt::Debug for SealedLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedLink({} bytes)", self.0.len())
     }
 }
 

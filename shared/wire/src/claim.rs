@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    devices::DeviceList,
     error::{ErrorCode, Problem},
     ids::{AccountId, DeviceId, RequestId},
     keys::{OneTimePrekey, PublishedDevice},
@@ -47,6 +48,8 @@ pub struct Bundles {
     pub request: RequestId,
     /// Whose devices.
     pub account: AccountId,
+    /// Its signed list. A device below that is not on it was made up by somebody else.
+    pub list: DeviceList,
     /// One for each device asked for that exists.
     pub bundles: Vec<PrekeyBundle>,
 }

@@ -28,6 +28,26 @@ pub enum ErrorCode {
     MessageIdReused,
     /// The signed prekey is older than the published one.
     StalePrekey,
+    /// A one-time prekey of this id is published with other bytes.
+    PrekeyConflict,
+    /// The service publishes other keys of this device than the device believes.
+    KeysDiffer,
+    /// No network has this phone number.
+    InvalidPhone,
+    /// The code is wrong, used or expired, or had too many tries.
+    WrongCode,
+    /// The ticket is unknown, used or expired.
+    InvalidTicket,
+    /// A PIN locks the registration of this number; the request has no proof of it.
+    RegistrationLocked,
+    /// The proof of the PIN is wrong.
+    WrongPin,
+    /// The device list is not what this request takes.
+    InvalidList,
+    /// Another device list was accepted since; `fetch` tells the present one.
+    StaleList,
+    /// The offer is unknown, used, declined, expired, or of another account.
+    InvalidLink,
     /// Too many requests; `retry_after_seconds` says when to try again.
     RateLimited,
     /// A part the service needs did not answer. Nothing was promised; try again.
@@ -45,11 +65,24 @@ impl ErrorCode {
     /// The HTTP status that goes with the code (RFC 9110, section 15).
     pub fn http_status(self) -> u16 {
         match self {
-            Self::Malformed | Self::InvalidKey | Self::InvalidSignature => 400,
+            Self::Malformed
+            | Self::InvalidKey
+            | Self::InvalidSignature
+            | Self::InvalidPhone
+            | Self::InvalidList => 400,
             Self::Unauthorized => 401,
+            Self::WrongCode | Self::InvalidTicket | Self::WrongPin => 403,
             Self::UnknownAction | Self::UnknownAccount => 404,
-            Self::AccountTaken | Self::TooManyDevices | Self::MessageIdReused | Self::StalePrekey => 409,
+            Self::AccountTaken
+            | Self::TooManyDevices
+            | Self::MessageIdReused
+            | Self::StalePrekey
+            | Self::PrekeyConflict
+            | Self::KeysDiffer
+            | Self::StaleList => 409,
+            Self::InvalidLink => 410,
             Self::TooLarge => 413,
+            Self::RegistrationLocked => 423,
             Self::RateLimited => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,

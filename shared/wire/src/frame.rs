@@ -8,6 +8,7 @@ use crate::{
     envelope::Envelope,
     error::{ErrorCode, Problem},
     ids::{AccountId, RequestId},
+    link::LinkRequested,
     receive::{Page, ReceiveRequest},
     send::{Accepted, Mismatch, SendRequest},
 };
@@ -68,6 +69,13 @@ pub enum ServiceFrame {
     PrekeysLow(PrekeysLow),
     /// News: an account's list of devices changed. Sent to that account's own devices.
     DevicesChanged(DevicesChanged),
+    /// News: a new device took up this device's offer.
+    LinkRequested(LinkRequested),
+    /// News: somebody confirmed the account's number and stopped at its lock, or failed at it. Sent to the
+    /// account's devices.
+    RegistrationAttempted(RegistrationAttempted),
+    /// News: this device is not in the account any more. The connection closes.
+    Removed(Removed),
 }
 
 /// A refused request.
@@ -100,4 +108,28 @@ pub struct PrekeysLow {
 pub struct DevicesChanged {
     /// Whose list.
     pub account: AccountId,
+}
+
+/// Somebody tries to register the account's number anew, and has no valid PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationAttempted {
+    /// Whose number.
+    pub account: AccountId,
+}
+
+/// Why a device is not in its account any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What happened.
+    pub reason: RemovalReason,
+}
+
+/// What ends a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    /// A device of the account left it out of the list.
+    Revoked,
+    /// The account's number was registered anew.
+    RegisteredAnew,
 }

@@ -199,6 +199,18 @@ number_id! {
     RequestId, u32, 0, u32::MAX
 }
 
+number_id! {
+    /// A version of an account's device list: 1 for the first, then one more each time.
+    ListVersion, u32, 1, MAX_31_BIT
+}
+
+impl ListVersion {
+    /// The version that follows; `None` after the last.
+    pub fn next(self) -> Option<Self> {
+        Self::new(u64::from(self) + 1).ok()
+    }
+}
+
 impl RegistrationId {
     /// A fresh registration id from the caller's random source.
     pub fn random(rng: &mut impl Rng) -> Self {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bytes::{PublicKey, Signature},
+    bytes::{KemKey, PublicKey, Signature},
     error::{ErrorCode, Problem},
     ids::{DeviceId, KeyId, RegistrationId},
     limits::MAX_ONE_TIME_PREKEYS_PER_UPLOAD,
@@ -21,15 +21,17 @@ pub struct DeviceIdentity {
     pub identity_signature: Signature,
 }
 
-/// A medium-term key, replaced from time to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A pair of medium-term keys, replaced together from time to time: one id, one signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedPrekey {
     /// Rises with every replacement.
     pub id: KeyId,
-    /// The key.
+    /// Takes part in key agreements (ECDH over P-256).
     pub key: PublicKey,
-    /// By the signing key, over id and key.
+    /// Takes secrets encapsulated to it (ML-KEM-768).
+    pub kem_key: KemKey,
+    /// By the signing key, over id and both keys.
     pub signature: Signature,
 }
 
@@ -44,7 +46,7 @@ pub struct OneTimePrekey {
 }
 
 /// A device as others see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedDevice {
     /// Which device of the account.
     pub device: DeviceId,

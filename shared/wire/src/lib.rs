@@ -10,11 +10,18 @@
 //! - [`envelope`]: one ciphertext for one device. [`keys`]: what a device publishes.
 //! - [`frame`]: every frame a socket carries, in both directions. [`error`]: what a refused request says.
 //! - WebSocket verbs: [`send`], [`ack`], [`receive`], [`claim`].
-//! - HTTP verbs: [`register`], [`link`], [`upload`], [`fetch`]. [`token`]: how a device proves who it is.
+//! - HTTP verbs: [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`];
+//!   [`upload`], [`check`], [`fetch`]. [`token`]: how a device proves who it is.
+//! - [`devices`]: the signed list of an account's devices. [`phone`], [`secret`]: what never prints.
 
 pub mod ack;
+pub mod answer;
 pub mod bytes;
+pub mod challenge;
+pub mod check;
 pub mod claim;
+pub mod confirm;
+pub mod devices;
 pub mod envelope;
 pub mod error;
 pub mod fetch;
@@ -23,16 +30,23 @@ pub mod ids;
 pub mod keys;
 pub mod limits;
 pub mod link;
+pub mod lock;
+pub mod offer;
+pub mod phone;
 pub mod receive;
 pub mod register;
+pub mod revoke;
+pub mod secret;
 pub mod send;
 pub mod token;
 pub mod upload;
 
-pub use bytes::{Ciphertext, PublicKey, Signature};
+pub use bytes::{Ciphertext, KemKey, PublicKey, Signature};
+pub use devices::DeviceList;
 pub use envelope::{Envelope, EnvelopeId};
 pub use error::{ErrorCode, Problem};
 pub use frame::{ClientFrame, ServiceFrame};
 pub use ids::{
-    AccountId, DeviceAddress, DeviceId, KeyId, MessageId, RegisteredDevice, RegistrationId, RequestId,
+    AccountId, DeviceAddress, DeviceId, KeyId, ListVersion, MessageId, RegisteredDevice, RegistrationId,
+    RequestId,
 };

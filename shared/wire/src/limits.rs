@@ -54,3 +54,24 @@ pub const MAX_CLOCK_SKEW_SECONDS: u64 = 60;
 
 /// Bytes of a token. A well-formed one has about 350.
 pub const MAX_TOKEN_BYTES: usize = 1024;
+
+/// Bytes of what a new device seals for the device that links it: a name of 64 characters and a proof.
+pub const MAX_SEALED_LINK_BYTES: usize = 512;
+
+/// Seconds a code sent to a phone is good for.
+pub const CODE_LIFE_SECONDS: u64 = 10 * 60;
+
+/// Guesses at one code. With six digits, one in 200,000 gets through.
+pub const MAX_CODE_TRIES: u32 = 5;
+
+/// Seconds a ticket is good for: reading out a PIN and making keys takes less.
+pub const TICKET_LIFE_SECONDS: u64 = 15 * 60;
+
+/// Seconds an offer to link a device stands: a QR code that is photographed is worth little later.
+pub const OFFER_LIFE_SECONDS: u64 = 5 * 60;
+
+/// Seconds between two questions of a new device that waits for its answer.
+pub const LINK_POLL_SECONDS: u32 = 2;
+
+/// Requests an account may make in a minute, over all its devices.
+pub const MAX_REQUESTS_PER_MINUTE: u32 = 500;

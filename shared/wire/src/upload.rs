@@ -8,8 +8,9 @@ use crate::{
     keys::{OneTimePrekey, SignedPrekey, check_one_time_prekeys},
 };
 
-/// Publish keys. One-time prekeys whose ids are not above the highest ever published are left out: each may
-/// have been handed out already. So a repeated upload changes nothing.
+/// Publish keys. A repeated upload changes nothing: a one-time prekey that is there with the same bytes is fine,
+/// one whose id was published before and is not there any more has been handed out and stays gone. An id that is
+/// there with other bytes refuses the whole (`prekey_conflict`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UploadRequest {
@@ -32,11 +33,14 @@ impl UploadRequest {
 }
 
 /// What the upload did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uploaded {
     /// How many one-time prekeys this request added.
     pub stored: u32,
     /// The highest id of a one-time prekey ever published by this registration, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highest: Option<KeyId>,
+    /// Ids of the request that were handed out before: their private halves are to be kept, not published again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<KeyId>,
 }

@@ -1,10 +1,7 @@
-//! `send`: one message to all devices of its recipients.
+//! `send`: messages, each to all devices of its recipients.
 
 use serde_json::Value;
-use waxwing_backend::{
-    Backend,
-    send::{Sent, send},
-};
+use waxwing_backend::{Backend, send::send};
 use waxwing_wire::{ClientFrame, ServiceFrame};
 
 use crate::{
@@ -17,10 +14,7 @@ pub(crate) async fn handle(backend: &Backend, event: Value) -> Result<Value, Fun
         let ClientFrame::Send(request) = frame else {
             return Err(wrong_route());
         };
-        Ok(match send(backend, device, request).await? {
-            Sent::Accepted(accepted) => ServiceFrame::Accepted(accepted),
-            Sent::Mismatch(mismatch) => ServiceFrame::Mismatch(mismatch),
-        })
+        Ok(ServiceFrame::Sent(send(backend, device, request).await?))
     })
     .await
 }

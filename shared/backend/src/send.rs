@@ -1,6 +1,7 @@
-//! `send`: one message into the mailboxes of all its recipients' devices, then word to each of them.
+//! `send`: messages into the mailboxes of all their recipients' devices, then word to each of them.
 //!
-//! The order carries the promises. First every envelope is put, then the recipients' devices are read: a device
+//! The messages of one frame share the reads of the directory and, for each device, one post; each has an outcome of
+//! its own. The order carries the promises. First every envelope is put, then the recipients' devices are read: a device
 //! that connects in between finds the envelope when it asks. *Accepted* is said only after each device was
 //! posted to or marked for push.
 //!
@@ -16,9 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use waxwing_wire::{
-    AccountId, DeviceAddress, Envelope, EnvelopeId, ErrorCode, Problem, RegisteredDevice, ServiceFrame,
+    AccountId, DeviceAddress, Envelope, EnvelopeId, ErrorCode, MessageId, Problem, RegisteredDevice,
+    ServiceFrame,
     frame::Delivery,
-    send::{Accepted, AccountMismatch, KnownDevice, Mismatch, Recipient, SendRequest},
+    send::{
+        AccountMismatch, KnownDevice, MessageOutcome, Outcome, OutgoingMessage, Recipient, RecipientDevice, SendRequest,
+        Sent,
+    },
 };
 
 use crate::{
@@ -33,16 +38,7 @@ use crate::{
 /// times the sockets for the rare message only.
 const CONCURRENT_REQUESTS: usize = 8;
 
-/// What a message was answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Every device of every recipient has it.
-    Accepted(Accepted),
-    /// The recipients' devices are others than it names.
-    Mismatch(Mismatch),
-}
-
-/// Why a message was refused.
+/// Why a frame was refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The request breaks a bound.
@@ -51,12 +47,6 @@ pub enum SendError {
     /// The sender's own account is listed with the sending device.
     #[error("A message does not list the device that sends it.")]
     ListsItself,
-    /// This message id was used with other bytes for one of the devices. That device keeps what it has.
-    #[error("This message id already carries other bytes. Use a new id.")]
-    MessageIdReused,
-    /// A recipient has no device.
-    #[error("There is no account {0}.")]
-    UnknownAccount(AccountId),
     /// The service could not do its work.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -64,59 +54,86 @@ pub enum SendError {
 
 impl From<SendError> for Problem {
     fn from(error: SendError) -> Self {
+        match error {
+            SendError::Request(problem) => problem,
+            SendError::Fault(fault) => fault.into(),
+            SendError::ListsItself => Self::new(ErrorCode::Malformed, error.to_string()),
+        }
+    }
+}
+
+/// Why one message of a frame was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum MessageError {
+    /// This message id was used with other bytes for one of the devices. That device keeps what it has.
+    #[error("This message id already carries other bytes. Use a new id.")]
+    IdReused,
+    /// A recipient has no device.
+    #[error("There is no account {0}.")]
+    UnknownAccount(AccountId),
+}
+
+impl From<MessageError> for Problem {
+    fn from(error: MessageError) -> Self {
         let code = match error {
-            SendError::Request(problem) => return problem,
-            SendError::Fault(fault) => return fault.into(),
-            SendError::ListsItself => ErrorCode::Malformed,
-            SendError::MessageIdReused => ErrorCode::MessageIdReused,
-            SendError::UnknownAccount(_) => ErrorCode::UnknownAccount,
+            MessageError::IdReused => ErrorCode::MessageIdReused,
+            MessageError::UnknownAccount(_) => ErrorCode::UnknownAccount,
         };
         Self::new(code, error.to_string())
     }
 }
 
-/// Puts a message of `sender` into its recipients' mailboxes and tells their devices.
+/// Puts messages of `sender` into their recipients' mailboxes and tells their devices.
 ///
 /// # Errors
-/// [`SendError`]. Except after [`SendError::Request`] and [`SendError::ListsItself`], some recipients may have
-/// the message already; repeating it with the same id is always safe.
+/// [`SendError`]. After a [`SendError::Fault`] some recipients may have some of the messages already; repeating the
+/// request with the same ids is always safe.
 pub async fn send(
     backend: &Backend,
     sender: RegisteredDevice,
     request: SendRequest,
 ) -> Result<Sent, SendError> {
     request.check()?;
-    let listed: Vec<_> = request.recipients.iter().map(Listed::of).collect();
-    if listed
-        .iter()
-        .any(|recipient| recipient.devices.contains_key(&sender.address))
-    {
+    let messages: Vec<_> = request.messages.iter().map(Listed::of).collect();
+    if messages.iter().any(|message| message.names(sender.address)) {
         return Err(SendError::ListsItself);
     }
     let now = backend.clock.now();
-    let letters = letters(sender, &request);
-    let envelopes = letters.len();
-    let letters = put_all(backend, letters, now).await?;
-    let is_reused = letters.len() < envelopes;
-    let directory = read_directory(backend, &listed).await?;
-    let comparison = compare(sender.address, &listed, &directory);
-    finish(backend, letters, &comparison, now).await?;
-    if is_reused {
-        return Err(SendError::MessageIdReused);
-    }
-    if let Some(account) = comparison.unknown {
-        return Err(SendError::UnknownAccount(account));
-    }
-    let (request, message) = (request.request, request.message);
-    Ok(if comparison.mismatches.is_empty() {
-        Sent::Accepted(Accepted { request, message })
-    } else {
-        Sent::Mismatch(Mismatch {
-            request,
-            message,
-            accounts: comparison.mismatches,
-        })
+    let letters = request
+        .messages
+        .iter()
+        .flat_map(|message| letters(sender, message))
+        .collect();
+    let Puts { letters, reused } = put_all(backend, letters, now).await?;
+    let directory = read_directory(backend, &messages).await?;
+    finish(backend, letters, &directory, now).await?;
+    let outcomes = messages.iter().map(|listed| {
+        let is_reused = reused.contains(&listed.message);
+        MessageOutcome {
+            message: listed.message,
+            outcome: outcome(sender.address, listed, &directory, is_reused),
+        }
+    });
+    Ok(Sent {
+        request: request.request,
+        outcomes: outcomes.collect(),
     })
+}
+
+fn outcome(
+    sender: DeviceAddress,
+    listed: &Listed,
+    directory: &Directory,
+    is_reused: bool,
+) -> Outcome {
+    if is_reused {
+        return Outcome::Refused(MessageError::IdReused.into());
+    }
+    match compare(sender, listed, directory) {
+        Ok(accounts) if accounts.is_empty() => Outcome::Accepted,
+        Ok(accounts) => Outcome::Mismatch { accounts },
+        Err(error) => Outcome::Refused(error.into()),
+    }
 }
 
 /// One envelope and whose mailbox it goes into.
@@ -125,88 +142,110 @@ struct Letter {
     envelope: Envelope,
 }
 
-fn letters(sender: RegisteredDevice, request: &SendRequest) -> Vec<Letter> {
+fn letters(sender: RegisteredDevice, message: &OutgoingMessage) -> impl Iterator<Item = Letter> {
     let id = EnvelopeId {
-        message: request.message,
+        message: message.message,
         from: sender.address,
     };
-    let letter = |account, device: &waxwing_wire::send::RecipientDevice| Letter {
-        owner: RegisteredDevice {
-            address: DeviceAddress {
-                account,
-                device: device.device,
+    message.recipients.iter().flat_map(move |recipient| {
+        recipient.devices.iter().map(move |device| Letter {
+            owner: registered(recipient.account, device),
+            envelope: Envelope {
+                id,
+                ciphertext: device.ciphertext.clone(),
             },
-            registration: device.registration,
-        },
-        envelope: Envelope {
-            id,
-            ciphertext: device.ciphertext.clone(),
-        },
-    };
-    let recipients = request.recipients.iter();
-    recipients
-        .flat_map(|recipient| {
-            recipient
-                .devices
-                .iter()
-                .map(|device| letter(recipient.account, device))
         })
-        .collect()
+    })
 }
 
-/// Puts all letters and gives back those that are in their mailboxes now: all but those whose id was there with
-/// other bytes.
-async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> Result<Vec<Letter>, Fault> {
+/// What became of the puts.
+struct Puts {
+    /// Those that are in their mailboxes now.
+    letters: Vec<Letter>,
+    /// The messages whose id was in a mailbox with other bytes.
+    reused: BTreeSet<MessageId>,
+}
+
+async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> Result<Puts, Fault> {
     let puts = letters.into_iter().map(|letter| async move {
         let put = backend
             .mailbox
             .put_if_absent(letter.owner, &letter.envelope, now)
             .await?;
-        Ok((put == Put::Present).then_some(letter))
+        Ok((put, letter))
     });
-    Ok(all(puts.collect()).await?.into_iter().flatten().collect())
+    let mut result = Puts {
+        letters: Vec::new(),
+        reused: BTreeSet::new(),
+    };
+    for (put, letter) in all(puts.collect()).await? {
+        match put {
+            Put::Present => result.letters.push(letter),
+            Put::OtherBytes => drop(result.reused.insert(letter.envelope.id.message)),
+        }
+    }
+    Ok(result)
 }
 
-async fn read_directory(
-    backend: &Backend,
-    listed: &[Listed],
-) -> Result<BTreeMap<AccountId, Vec<DeviceRecord>>, Fault> {
-    let reads = listed.iter().map(|recipient| async {
-        let devices = backend.devices.find_all(recipient.account).await?;
-        Ok((recipient.account, devices))
+/// The accounts concerned and their devices.
+type Directory = BTreeMap<AccountId, Vec<DeviceRecord>>;
+
+/// Reads each account once, however many of the messages go to it.
+async fn read_directory(backend: &Backend, messages: &[Listed]) -> Result<Directory, Fault> {
+    let accounts: BTreeSet<_> = messages.iter().flat_map(|listed| listed.accounts.keys()).collect();
+    let reads = accounts.into_iter().map(|account| async {
+        let devices = backend.devices.find_all(*account).await?;
+        Ok((*account, devices))
     });
     Ok(all(reads.collect()).await?.into_iter().collect())
 }
 
-/// Takes back what was put for nobody and tells the others.
+/// Takes back what was put for nobody and tells the others, each device once.
 async fn finish(
     backend: &Backend,
     letters: Vec<Letter>,
-    comparison: &Comparison,
+    directory: &Directory,
     now: UnixSeconds,
 ) -> Result<(), Fault> {
-    let steps = letters.into_iter().map(|letter| async move {
-        match comparison.present.get(&letter.owner) {
-            Some(record) => announce(backend, record, letter.envelope, now).await,
-            None => backend.mailbox.delete(letter.owner, letter.envelope.id).await,
+    let records: BTreeMap<_, _> = directory
+        .values()
+        .flatten()
+        .map(|record| (record.device, record))
+        .collect();
+    let mut by_owner = BTreeMap::<_, Vec<_>>::new();
+    for letter in letters {
+        by_owner.entry(letter.owner).or_default().push(letter.envelope);
+    }
+    let records = &records;
+    let steps = by_owner.into_iter().map(|(owner, envelopes)| async move {
+        match records.get(&owner) {
+            Some(record) => announce(backend, record, envelopes, now).await,
+            None => take_back(backend, owner, envelopes).await,
         }
     });
     all(steps.collect()).await.map(drop)
 }
 
-/// Posts the envelope to the device if it is connected, and marks the device for push if it is not.
+async fn take_back(backend: &Backend, owner: RegisteredDevice, envelopes: Vec<Envelope>) -> Result<(), Fault> {
+    for envelope in envelopes {
+        backend.mailbox.delete(owner, envelope.id).await?;
+    }
+    Ok(())
+}
+
+/// Posts envelopes to the device if it is connected, and marks the device for push if it is not.
 async fn announce(
     backend: &Backend,
     record: &DeviceRecord,
-    envelope: Envelope,
+    mut envelopes: Vec<Envelope>,
     now: UnixSeconds,
 ) -> Result<(), Fault> {
     let device = record.device;
+    // Puts end in any order; the device sorts less if these are in the order they were made in.
+    envelopes.sort_by_key(|envelope| envelope.id);
     match &record.connection {
         Some(connection) => {
-            let news = ServiceFrame::Delivery(Delivery {
-                envelopes: vec![envelope],
-            });
+            let news = ServiceFrame::Delivery(Delivery { envelopes });
             match backend.sockets.post(connection, &news).await? {
                 Posted::Sent => Ok(()),
                 Posted::Gone => {
@@ -232,69 +271,68 @@ async fn all<T>(steps: Vec<impl Future<Output = Result<T, Fault>>>) -> Result<Ve
     results.into_iter().collect()
 }
 
-/// A recipient as the sender knows it, without the ciphertexts.
+/// A message's recipients as the sender knows them, without the ciphertexts.
 struct Listed {
-    account: AccountId,
-    devices: BTreeMap<DeviceAddress, RegisteredDevice>,
+    message: MessageId,
+    accounts: BTreeMap<AccountId, BTreeMap<DeviceAddress, RegisteredDevice>>,
 }
 
 impl Listed {
-    fn of(recipient: &Recipient) -> Self {
-        let account = recipient.account;
-        let devices = recipient.devices.iter().map(|device| {
-            let address = DeviceAddress {
-                account,
-                device: device.device,
-            };
-            (
-                address,
-                RegisteredDevice {
-                    address,
-                    registration: device.registration,
-                },
-            )
+    fn of(message: &OutgoingMessage) -> Self {
+        let accounts = message.recipients.iter().map(|Recipient { account, devices }| {
+            let devices = devices.iter().map(|device| {
+                let device = registered(*account, device);
+                (device.address, device)
+            });
+            (*account, devices.collect())
         });
         Self {
-            account,
-            devices: devices.collect(),
+            message: message.message,
+            accounts: accounts.collect(),
         }
+    }
+
+    fn names(&self, device: DeviceAddress) -> bool {
+        self.accounts
+            .values()
+            .any(|devices| devices.contains_key(&device))
     }
 }
 
-/// How the message's lists compare with the directory.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Comparison {
-    /// The registrations that are listed and exist.
-    present: BTreeMap<RegisteredDevice, DeviceRecord>,
-    /// The accounts whose list differs.
-    mismatches: Vec<AccountMismatch>,
-    /// The first account that has no device at all.
-    unknown: Option<AccountId>,
+fn registered(account: AccountId, device: &RecipientDevice) -> RegisteredDevice {
+    let address = DeviceAddress {
+        account,
+        device: device.device,
+    };
+    RegisteredDevice {
+        address,
+        registration: device.registration,
+    }
 }
 
+/// How a message's lists differ from the directory: one entry for each account that does.
 fn compare(
     sender: DeviceAddress,
-    listed: &[Listed],
-    directory: &BTreeMap<AccountId, Vec<DeviceRecord>>,
-) -> Comparison {
-    let mut comparison = Comparison::default();
-    for recipient in listed {
-        let records = directory.get(&recipient.account).map_or(&[][..], Vec::as_slice);
+    listed: &Listed,
+    directory: &Directory,
+) -> Result<Vec<AccountMismatch>, MessageError> {
+    let mut mismatches = Vec::new();
+    for (account, devices) in &listed.accounts {
+        let records = directory.get(account).map_or(&[][..], Vec::as_slice);
         if records.is_empty() {
-            comparison.unknown.get_or_insert(recipient.account);
-            continue;
+            return Err(MessageError::UnknownAccount(*account));
         }
         let others = records.iter().filter(|record| record.device.address != sender);
-        compare_account(recipient, others, &mut comparison);
+        mismatches.extend(compare_account(*account, devices, others));
     }
-    comparison
+    Ok(mismatches)
 }
 
 fn compare_account<'a>(
-    recipient: &Listed,
+    account: AccountId,
+    listed: &BTreeMap<DeviceAddress, RegisteredDevice>,
     records: impl Iterator<Item = &'a DeviceRecord>,
-    comparison: &mut Comparison,
-) {
+) -> Option<AccountMismatch> {
     let (mut missing, mut reregistered) = (Vec::new(), Vec::new());
     let mut known = BTreeSet::new();
     for record in records {
@@ -307,35 +345,30 @@ fn compare_account<'a>(
             device: address.device,
             registration,
         };
-        match recipient.devices.get(&address) {
+        match listed.get(&address) {
             None => missing.push(actual),
-            Some(device) if *device == record.device => {
-                comparison.present.insert(*device, record.clone());
-            }
+            Some(device) if *device == record.device => {}
             Some(_) => reregistered.push(actual),
         }
     }
-    let gone: Vec<_> = recipient
-        .devices
+    let gone: Vec<_> = listed
         .keys()
         .filter(|address| !known.contains(address))
         .map(|address| address.device)
         .collect();
-    if !(missing.is_empty() && gone.is_empty() && reregistered.is_empty()) {
-        let account = recipient.account;
-        comparison.mismatches.push(AccountMismatch {
-            account,
-            missing,
-            gone,
-            reregistered,
-        });
-    }
+    let differs = !(missing.is_empty() && gone.is_empty() && reregistered.is_empty());
+    differs.then_some(AccountMismatch {
+        account,
+        missing,
+        gone,
+        reregistered,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use waxwing_wire::{Ciphertext, MessageId, RequestId, send::RecipientDevice};
+    use waxwing_wire::{Ciphertext, RequestId};
 
     use super::*;
     use crate::testing::{Answer, Call, backend, condition_failed, device, device_item, done, operations};
@@ -350,14 +383,7 @@ mod tests {
         }
     }
 
-    fn listed(devices: &[RegisteredDevice]) -> Listed {
-        Listed {
-            account: devices[0].address.account,
-            devices: devices.iter().map(|device| (device.address, *device)).collect(),
-        }
-    }
-
-    fn directory(devices: &[RegisteredDevice]) -> BTreeMap<AccountId, Vec<DeviceRecord>> {
+    fn directory(devices: &[RegisteredDevice]) -> Directory {
         let mut directory = BTreeMap::new();
         for device in devices {
             let records: &mut Vec<_> = directory.entry(device.address.account).or_default();
@@ -366,8 +392,12 @@ mod tests {
         directory
     }
 
-    fn compared(listing: &[RegisteredDevice], existing: &[RegisteredDevice]) -> Comparison {
-        compare(sender().address, &[listed(listing)], &directory(existing))
+    fn compared(
+        listing: &[RegisteredDevice],
+        existing: &[RegisteredDevice],
+    ) -> Result<Vec<AccountMismatch>, MessageError> {
+        let listed = Listed::of(&message(7, listing));
+        compare(sender().address, &listed, &directory(existing))
     }
 
     fn sender() -> RegisteredDevice {
@@ -391,7 +421,6 @@ mod tests {
             device(2, 3, 8),
             device(2, 4, 7),
         );
-        let comparison = compared(&[same, gone, old], &[same, new, missing]);
         let account = same.address.account;
         let expected = AccountMismatch {
             account,
@@ -399,27 +428,28 @@ mod tests {
             gone: vec![gone.address.device],
             reregistered: vec![known(new)],
         };
-        assert_eq!(comparison.mismatches, [expected]);
-        assert_eq!(comparison.present.keys().collect::<Vec<_>>(), [&same]);
-        assert_eq!(comparison.unknown, None);
+        assert_eq!(
+            compared(&[same, gone, old], &[same, new, missing]),
+            Ok(vec![expected])
+        );
     }
 
     #[test]
     fn the_senders_own_account_is_compared_without_the_sending_device() {
         let other = device(1, 2, 7);
-        assert_eq!(compared(&[other], &[sender(), other]).mismatches, []);
+        assert_eq!(compared(&[other], &[sender(), other]), Ok(Vec::new()));
     }
 
     #[test]
-    fn an_account_without_devices_is_unknown_and_keeps_nothing() {
-        let comparison = compared(&[device(2, 1, 7)], &[device(3, 1, 7)]);
-        assert_eq!(comparison.unknown, Some(device(2, 1, 7).address.account));
-        assert!(comparison.present.is_empty());
+    fn an_account_without_devices_is_unknown() {
+        let unknown = MessageError::UnknownAccount(device(2, 1, 7).address.account);
+        assert_eq!(compared(&[device(2, 1, 7)], &[device(3, 1, 7)]), Err(unknown));
     }
 
-    fn request(devices: &[RegisteredDevice]) -> SendRequest {
-        let mut message = [7; 16];
-        (message[6], message[8]) = (0x70, 0x80);
+    /// A message whose id and ciphertexts follow from `number`.
+    fn message(number: u8, devices: &[RegisteredDevice]) -> OutgoingMessage {
+        let mut id = [number; 16];
+        (id[6], id[8]) = (0x70, 0x80);
         let mut recipients = BTreeMap::<_, Vec<_>>::new();
         for device in devices {
             recipients
@@ -428,16 +458,41 @@ mod tests {
                 .push(RecipientDevice {
                     device: device.address.device,
                     registration: device.registration,
-                    ciphertext: Ciphertext::from_vec(vec![7; 32]).unwrap(),
+                    ciphertext: Ciphertext::from_vec(vec![number; 32]).unwrap(),
                 });
         }
         let recipients = recipients
             .into_iter()
             .map(|(account, devices)| Recipient { account, devices });
+        OutgoingMessage {
+            message: MessageId::from_bytes(&id).unwrap(),
+            recipients: recipients.collect(),
+        }
+    }
+
+    fn frame(messages: impl IntoIterator<Item = OutgoingMessage>) -> SendRequest {
         SendRequest {
             request: RequestId::MIN,
-            message: MessageId::from_bytes(&message).unwrap(),
-            recipients: recipients.collect(),
+            messages: messages.into_iter().collect(),
+        }
+    }
+
+    fn request(devices: &[RegisteredDevice]) -> SendRequest {
+        frame([message(7, devices)])
+    }
+
+    /// Sends one message and gives its outcome.
+    async fn send_one(backend: &Backend, devices: &[RegisteredDevice]) -> Outcome {
+        let [only] = send(backend, sender(), request(devices)).await.unwrap().outcomes.try_into().unwrap();
+        let MessageOutcome { message: id, outcome } = only;
+        assert_eq!(id, message(7, devices).message);
+        outcome
+    }
+
+    fn code(outcome: &Outcome) -> Option<ErrorCode> {
+        match outcome {
+            Outcome::Refused(problem) => Some(problem.code),
+            _ => None,
         }
     }
 
@@ -452,18 +507,13 @@ mod tests {
         }
     }
 
-    fn accepted(devices: &[RegisteredDevice]) -> Result<Sent, SendError> {
-        let SendRequest { request, message, .. } = request(devices);
-        Ok(Sent::Accepted(Accepted { request, message }))
-    }
-
     /// I10: put first, then read who is connected, then post. The other way round loses the message of a device
     /// that connects in between.
     #[tokio::test]
     async fn the_envelope_is_put_before_the_directory_is_read() {
         let bob = device(2, 1, 7);
         let (backend, calls) = backend(with_directory(vec![device_item(bob, Some("open"))], |_| done()));
-        assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+        assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
         assert_eq!(
             operations(&calls),
             ["PutItem mailbox", "Query devices", "POST open"]
@@ -479,7 +529,7 @@ mod tests {
         marked["p"] = json!({ "N": "5" });
         for (item, expected) in [(away, 3), (marked, 2)] {
             let (backend, calls) = backend(with_directory(vec![item], |_| done()));
-            assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+            assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
             let expected = &["PutItem mailbox", "Query devices", "UpdateItem devices"][..expected];
             assert_eq!(operations(&calls), expected);
         }
@@ -496,7 +546,7 @@ mod tests {
             }
         });
         let (backend, calls) = backend(script);
-        assert_eq!(send(&backend, sender(), request(&[bob])).await, accepted(&[bob]));
+        assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
         let expected = [
             "PutItem mailbox",
             "Query devices",
@@ -526,8 +576,8 @@ mod tests {
         let (same, old, new) = (device(2, 1, 7), device(2, 2, 7), device(2, 2, 8));
         let items = vec![device_item(same, Some("open")), device_item(new, Some("other"))];
         let (backend, calls) = backend(with_directory(items, |_| done()));
-        let result = send(&backend, sender(), request(&[same, old])).await;
-        assert!(matches!(result, Ok(Sent::Mismatch(_))), "{result:?}");
+        let outcome = send_one(&backend, &[same, old]).await;
+        assert!(matches!(outcome, Outcome::Mismatch { .. }), "{outcome:?}");
         let calls = calls.lock().unwrap();
         let deleted: Vec<_> = calls
             .iter()
@@ -556,8 +606,8 @@ mod tests {
             }
         });
         let (backend, calls) = backend(script);
-        let result = send(&backend, sender(), request(&[bob])).await;
-        assert_eq!(result, Err(SendError::MessageIdReused));
+        let outcome = send_one(&backend, &[bob]).await;
+        assert_eq!(code(&outcome), Some(ErrorCode::MessageIdReused));
         // What is there stays, and what is not there is not posted.
         assert_eq!(operations(&calls), ["PutItem mailbox", "Query devices"]);
     }
@@ -570,11 +620,73 @@ mod tests {
         assert!(operations(&calls).is_empty());
     }
 
+    /// Messages of one frame to one device: each has its own put, all share one read and one post.
+    #[tokio::test]
+    async fn messages_of_one_frame_share_the_read_and_the_post() {
+        let bob = device(2, 1, 7);
+        let (backend, calls) = backend(with_directory(vec![device_item(bob, Some("open"))], |_| done()));
+        let messages = [3, 1, 2].map(|number| message(number, &[bob]));
+        let sent = send(&backend, sender(), frame(messages.clone())).await.unwrap();
+        let expected = messages.map(|message| MessageOutcome {
+            message: message.message,
+            outcome: Outcome::Accepted,
+        });
+        assert_eq!(sent.outcomes, expected);
+        let put = "PutItem mailbox";
+        assert_eq!(operations(&calls), [put, put, put, "Query devices", "POST open"]);
+        let calls = calls.lock().unwrap();
+        let posted = calls.last().unwrap().body["envelopes"].as_array().unwrap().clone();
+        let ids: Vec<_> = posted.iter().map(|envelope| envelope["message"].to_string()).collect();
+        assert!(ids.len() == 3 && ids.is_sorted(), "{ids:?}");
+    }
+
+    /// I6: what is wrong with one message holds up no other of its frame.
+    #[tokio::test]
+    async fn each_message_of_a_frame_has_an_outcome_of_its_own() {
+        let (bob, old) = (device(2, 1, 7), device(2, 1, 6));
+        let script = with_directory(vec![device_item(bob, None)], |call| {
+            let id = crate::testing::bytes(&call.body["Item"]["i"]);
+            match call.operation.as_str() {
+                "PutItem" if id.starts_with(&[3; 6]) => {
+                    let mut item = call.body["Item"].clone();
+                    item["c"] = json!({ "B": crate::testing::standard_base64(&[8; 32]) });
+                    condition_failed(&item)
+                }
+                _ => done(),
+            }
+        });
+        let (backend, _) = backend(script);
+        let messages = [message(1, &[bob]), message(2, &[old]), message(3, &[bob])];
+        let sent = send(&backend, sender(), frame(messages)).await.unwrap();
+        let [good, stale, reused] = sent.outcomes.try_into().unwrap();
+        assert_eq!(good.outcome, Outcome::Accepted);
+        assert!(matches!(stale.outcome, Outcome::Mismatch { .. }));
+        assert_eq!(code(&reused.outcome), Some(ErrorCode::MessageIdReused));
+    }
+
+    #[tokio::test]
+    async fn x82_a_frame_with_no_message_one_twice_or_too_many_changes_nothing() {
+        use waxwing_wire::limits::MAX_MESSAGES_PER_SEND;
+        let bob = device(2, 1, 7);
+        let many = (0..=MAX_MESSAGES_PER_SEND).map(|number| message(number as u8, &[bob]));
+        let bad = [
+            (frame([]), ErrorCode::Malformed),
+            (frame([message(1, &[bob]), message(1, &[bob])]), ErrorCode::Malformed),
+            (frame(many), ErrorCode::TooLarge),
+        ];
+        for (request, code) in bad {
+            let (backend, calls) = backend(|_| done());
+            let refused = send(&backend, sender(), request).await.unwrap_err();
+            assert_eq!(Problem::from(refused).code, code);
+            assert!(operations(&calls).is_empty());
+        }
+    }
+
     #[test]
     fn the_delivery_of_the_largest_envelope_fits_one_frame() {
         use waxwing_wire::limits::{MAX_CIPHERTEXT_BYTES, MAX_FRAME_BYTES};
         let id = EnvelopeId {
-            message: request(&[sender()]).message,
+            message: message(7, &[]).message,
             from: sender().address,
         };
         let ciphertext = Ciphertext::from_vec(vec![7; MAX_CIPHERTEXT_BYTES]).unwrap();

@@ -80,6 +80,9 @@ pub struct Timings {
     pub ping_after: Duration,
     /// How long acks wait for company. Default 25 ms.
     pub ack_linger: Duration,
+    /// How long a new message waits for others to share a frame with. Zero sends at once; an app that can wait, say,
+    /// a second pays for fewer frames, invocations and replies. Default zero.
+    pub send_linger: Duration,
     /// How long a message waits for an earlier one of its channel, once the mailbox is drained, before the
     /// gap is reported. A sender has a few messages under way at once and repeats what was not accepted,
     /// which after a broken connection takes seconds. Default 30 s.
@@ -103,6 +106,7 @@ impl Default for Timings {
             http_timeout: Duration::from_secs(15),
             ping_after: Duration::from_secs(60),
             ack_linger: Duration::from_millis(25),
+            send_linger: Duration::ZERO,
             gap_wait: Duration::from_secs(30),
             unauthorized_wait: Duration::from_secs(5 * 60),
             taken_over_wait: Duration::from_secs(5),

@@ -18,7 +18,7 @@ use rusqlite::Transaction;
 use waxwing_protocol::{Body, Content};
 use waxwing_wire::{
     AccountId, Ciphertext, DeviceAddress, MessageId, RegisteredDevice,
-    send::{Mismatch, Recipient, RecipientDevice},
+    send::{AccountMismatch, OutgoingMessage, Recipient, RecipientDevice},
 };
 use zeroize::Zeroizing;
 
@@ -124,14 +124,13 @@ pub(crate) fn append(
 pub(crate) struct Outgoing {
     pub(crate) entry: EntryId,
     pub(crate) recipient: AccountId,
-    pub(crate) message: MessageId,
-    pub(crate) recipients: Vec<Recipient>,
+    pub(crate) message: OutgoingMessage,
 }
 
 impl Outgoing {
     /// The devices it goes to.
     fn devices(&self) -> BTreeSet<RegisteredDevice> {
-        let devices = self.recipients.iter().flat_map(|recipient| {
+        let devices = self.message.recipients.iter().flat_map(|recipient| {
             recipient.devices.iter().map(|device| RegisteredDevice {
                 address: DeviceAddress {
                     account: recipient.account,
@@ -208,9 +207,13 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
 }
 
 /// The accounts' devices are others than the message named.
-pub(crate) fn mismatch(tx: &Transaction<'_>, me: &Me, mismatch: &Mismatch) -> Result<Effects, StoreError> {
+pub(crate) fn mismatch(
+    tx: &Transaction<'_>,
+    me: &Me,
+    accounts: &[AccountMismatch],
+) -> Result<Effects, StoreError> {
     let mut effects = Effects::default();
-    for account in &mismatch.accounts {
+    for account in accounts {
         effects.merge(directory_logic::take_mismatch(tx, me, account)?);
     }
     Ok(effects)
@@ -352,8 +355,10 @@ fn outgoing(tx: &Transaction<'_>, me: &Me, entry: &Entry) -> Result<Outgoing, St
     Ok(Outgoing {
         entry: entry.id,
         recipient: entry.recipient,
-        message: entry.message,
-        recipients,
+        message: OutgoingMessage {
+            message: entry.message,
+            recipients,
+        },
     })
 }
 
@@ -362,7 +367,7 @@ mod tests {
     use waxwing_wire::{
         ClientFrame, RequestId,
         limits::{MAX_DEVICES_PER_ACCOUNT, MAX_MESSAGE_BYTES},
-        send::{AccountMismatch, KnownDevice as Listed, SendRequest},
+        send::{KnownDevice as Listed, SendRequest},
     };
 
     use super::*;
@@ -382,14 +387,9 @@ mod tests {
         }
     }
 
-    fn corrected(party: &mut Party, sent: &Outgoing, account: AccountMismatch) {
+    fn corrected(party: &mut Party, account: AccountMismatch) {
         let me = party.me.clone();
-        let answer = Mismatch {
-            request: RequestId::MIN,
-            message: sent.message,
-            accounts: vec![account],
-        };
-        party.write(|tx, _| mismatch(tx, &me, &answer));
+        party.write(|tx, _| mismatch(tx, &me, &[account]));
     }
 
     fn under_way(outgoing: &[&Outgoing]) -> UnderWay {
@@ -462,6 +462,7 @@ mod tests {
         alice.write_to(bob.account(), "hello");
         let outgoing = alice.prepare(UnderWay::default()).outgoing;
         let listed: Vec<_> = outgoing[0]
+            .message
             .recipients
             .iter()
             .map(|recipient| (recipient.account, recipient.devices.len()))
@@ -538,12 +539,12 @@ mod tests {
             gone: vec![laptop.address().device],
             reregistered: vec![listed(&again)],
         };
-        corrected(&mut alice, &sent[0], change);
+        corrected(&mut alice, change);
         assert_eq!(alice.prepare(UnderWay::default()).learn, [bob.account()].into());
         let bundle = again.bundle();
         alice.claim(bob.account(), &[bundle]);
         let corrected = alice.prepare(UnderWay::default()).outgoing;
-        assert_eq!(corrected[0].message, sent[0].message);
+        assert_eq!(corrected[0].message.message, sent[0].message.message);
         let carried = alice.carry(&corrected[0]);
         assert_eq!(
             carried.iter().map(|carried| carried.to).collect::<Vec<_>>(),
@@ -610,8 +611,7 @@ mod tests {
         let outgoing = alice.prepare(UnderWay::default()).outgoing.remove(0);
         let frame = ClientFrame::Send(SendRequest {
             request: RequestId::MAX,
-            message: outgoing.message,
-            recipients: outgoing.recipients,
+            messages: vec![outgoing.message],
         });
         let bytes = serde_json::to_string(&frame).unwrap().len();
         assert!(bytes <= MAX_MESSAGE_BYTES, "{bytes}");

@@ -10,14 +10,14 @@ use crate::{
     ids::{AccountId, RequestId},
     link::LinkRequested,
     receive::{Page, ReceiveRequest},
-    send::{Accepted, Mismatch, SendRequest},
+    send::{SendRequest, Sent},
 };
 
 /// A frame from a client. `action` is what API Gateway routes by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum ClientFrame {
-    /// Put one message into the mailboxes of its recipients' devices.
+    /// Put messages into the mailboxes of their recipients' devices.
     Send(SendRequest),
     /// Delete envelopes from the own mailbox, by id.
     Ack(AckRequest),
@@ -51,10 +51,8 @@ impl ClientFrame {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServiceFrame {
-    /// Reply to `send`: every device on the recipients' lists has the message in its mailbox.
-    Accepted(Accepted),
-    /// Reply to `send`: the recipients' devices are others than the message names.
-    Mismatch(Mismatch),
+    /// Reply to `send`: what became of each message.
+    Sent(Sent),
     /// Reply to `ack`.
     Acked(Acked),
     /// Reply to `receive`.

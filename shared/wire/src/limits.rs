@@ -21,7 +21,11 @@ pub const MIN_CIPHERTEXT_BYTES: usize = 16;
 /// conversations' worth. What a single invocation can put and post well inside its time limit.
 pub const MAX_ENVELOPES_PER_SEND: usize = 32;
 
-/// Accounts one `send` may name.
+/// Messages of one `send`: what a client collects in a moment. Half of [`MAX_ENVELOPES_PER_SEND`], so that messages to
+/// a person with two devices fill a frame.
+pub const MAX_MESSAGES_PER_SEND: usize = 16;
+
+/// Accounts one message may name.
 pub const MAX_ACCOUNTS_PER_SEND: usize = 32;
 
 /// Ids of one `ack`: four batches of DynamoDB's 25 writes.

@@ -14,6 +14,7 @@
 
 mod acks;
 mod drain;
+mod frames;
 mod keeper;
 mod pump;
 

@@ -1,7 +1,8 @@
 //! Outbox → socket → *accepted*.
 //!
-//! Several messages are under way at once; the recipient restores their order. Before a message leaves,
-//! whatever is missing about its recipients is learned: lists of devices, bundles, sessions.
+//! Several messages are under way at once, and those that are ready together share a frame; the recipient restores
+//! their order. Before a message leaves, whatever is missing about its recipients is learned: lists of devices,
+//! bundles, sessions.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,10 +11,14 @@ use futures_util::{
     future::{BoxFuture, Either},
     stream::FuturesUnordered,
 };
-use waxwing_wire::{AccountId, ErrorCode, Problem};
+use waxwing_wire::{
+    AccountId, ErrorCode, Problem,
+    send::{AccountMismatch, Outcome},
+};
 
 use super::{
     drain::failed,
+    frames::frames,
     keeper::{self, FetchError},
     pause,
 };
@@ -28,7 +33,7 @@ use crate::{
     transport::{
         backoff::Backoff,
         http::HttpError,
-        requests::{Link, RequestError, SendReply},
+        requests::{Link, RequestError},
     },
     under_way::UnderWay,
 };
@@ -52,6 +57,7 @@ pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> Disconnec
         jobs: FuturesUnordered::new(),
         under_way: UnderWay::default(),
         tries: BTreeMap::new(),
+        gathering: false,
     };
     loop {
         if let Err(reason) = pump.step().await {
@@ -67,6 +73,8 @@ struct Pump<'a> {
     jobs: FuturesUnordered<BoxFuture<'a, Done>>,
     under_way: UnderWay,
     tries: BTreeMap<EntryId, Tries>,
+    /// Whether new messages wait for company.
+    gathering: bool,
 }
 
 /// What was tried for one message.
@@ -77,7 +85,8 @@ struct Tries {
 
 /// A job that is done.
 enum Done {
-    Sent(Outgoing, Result<SendReply, RequestError>),
+    Sent(Vec<Outgoing>, Result<Vec<Outcome>, RequestError>),
+    Gathered,
     Rested(EntryId),
     Learned(AccountId, Result<(), LearnError>),
 }
@@ -85,20 +94,35 @@ enum Done {
 impl<'a> Pump<'a> {
     /// Starts what can be started and takes what is done.
     async fn step(&mut self) -> Result<(), DisconnectReason> {
-        self.start().await?;
+        if !self.gathering {
+            self.start().await?;
+        }
         let next = match self.jobs.is_empty() {
             true => Either::Left(std::future::pending()),
             false => Either::Right(self.jobs.next()),
         };
         let mut done = tokio::select! {
             done = next => done,
-            () = self.shared.outbox_grew.notified() => None,
+            () = self.shared.outbox_grew.notified() => {
+                self.gather();
+                None
+            }
         };
         while let Some(job) = done {
             self.take(job).await?;
             done = self.jobs.next().now_or_never().flatten();
         }
         Ok(())
+    }
+
+    /// New messages wait a moment for company, if the app wants that.
+    fn gather(&mut self) {
+        let linger = self.shared.timings.send_linger;
+        if !linger.is_zero() && !self.gathering {
+            self.gathering = true;
+            self.jobs
+                .push(tokio::time::sleep(linger).map(|()| Done::Gathered).boxed());
+        }
     }
 
     async fn start(&mut self) -> Result<(), DisconnectReason> {
@@ -110,12 +134,15 @@ impl<'a> Pump<'a> {
             .await
             .map_err(failed)?;
         // The transaction is committed: from here on bytes may leave.
-        for outgoing in prepared.outgoing {
-            self.under_way.leave(outgoing.recipient, outgoing.entry);
+        for frame in frames(prepared.outgoing) {
+            for outgoing in &frame {
+                self.under_way.leave(outgoing.recipient, outgoing.entry);
+            }
             let link = self.link;
             let job = async move {
-                let reply = link.send(outgoing.message, outgoing.recipients.clone()).await;
-                Done::Sent(outgoing, reply)
+                let messages = frame.iter().map(|outgoing| outgoing.message.clone()).collect();
+                let reply = link.send(messages).await;
+                Done::Sent(frame, reply)
             };
             self.jobs.push(job.boxed());
         }
@@ -131,24 +158,47 @@ impl<'a> Pump<'a> {
     async fn take(&mut self, done: Done) -> Result<(), DisconnectReason> {
         match done {
             Done::Rested(entry) => self.under_way.release(entry),
-            Done::Sent(sent, Ok(SendReply::Accepted)) => self.accepted(sent).await?,
-            Done::Sent(sent, Ok(SendReply::Mismatch(mismatch))) => {
-                let me = self.me.clone();
-                let corrected = self.shared.apply(move |tx| outbox::mismatch(tx, &me, &mismatch));
-                corrected.await.map_err(failed)?;
-                let tries = self.tries(sent.entry);
-                tries.corrections += 1;
-                if tries.corrections <= PROMPT_CORRECTIONS {
-                    self.under_way.release(sent.entry);
-                } else {
-                    self.rest(sent.entry, Duration::ZERO);
+            Done::Gathered => self.gathering = false,
+            Done::Sent(frame, Ok(outcomes)) => {
+                for (sent, outcome) in frame.into_iter().zip(outcomes) {
+                    self.answered(sent, outcome).await?;
                 }
             }
-            Done::Sent(sent, Err(error)) => self.not_sent(&sent, error).await?,
+            Done::Sent(frame, Err(error)) => {
+                for sent in frame {
+                    self.not_sent(&sent, error.clone()).await?;
+                }
+            }
             Done::Learned(account, result) => {
                 self.under_way.unblock(account);
                 self.learned(account, result).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn answered(&mut self, sent: Outgoing, outcome: Outcome) -> Result<(), DisconnectReason> {
+        match outcome {
+            Outcome::Accepted => self.accepted(sent).await,
+            Outcome::Mismatch { accounts } => self.mismatched(&sent, accounts).await,
+            Outcome::Refused(problem) => self.not_sent(&sent, RequestError::Refused(problem)).await,
+        }
+    }
+
+    async fn mismatched(
+        &mut self,
+        sent: &Outgoing,
+        accounts: Vec<AccountMismatch>,
+    ) -> Result<(), DisconnectReason> {
+        let me = self.me.clone();
+        let corrected = self.shared.apply(move |tx| outbox::mismatch(tx, &me, &accounts));
+        corrected.await.map_err(failed)?;
+        let tries = self.tries(sent.entry);
+        tries.corrections += 1;
+        if tries.corrections <= PROMPT_CORRECTIONS {
+            self.under_way.release(sent.entry);
+        } else {
+            self.rest(sent.entry, Duration::ZERO);
         }
         Ok(())
     }

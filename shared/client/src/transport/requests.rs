@@ -11,12 +11,12 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use waxwing_wire::{
-    AccountId, ClientFrame, DeviceId, EnvelopeId, MessageId, Problem, RequestId, ServiceFrame,
+    AccountId, ClientFrame, DeviceId, EnvelopeId, Problem, RequestId, ServiceFrame,
     ack::AckRequest,
     claim::{Bundles, ClaimRequest},
     limits::MAX_MESSAGE_BYTES,
     receive::{Page, ReceiveRequest},
-    send::{Mismatch, Recipient, SendRequest},
+    send::{MessageOutcome, Outcome, OutgoingMessage, SendRequest},
 };
 
 /// Why a request had no good reply.
@@ -40,13 +40,6 @@ pub(crate) enum RequestError {
     /// The reply is one to another kind of request.
     #[error("the reply does not fit the request")]
     Mismatched,
-}
-
-/// What the service says to a `send`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SendReply {
-    Accepted,
-    Mismatch(Mismatch),
 }
 
 /// A frame that is no reply.
@@ -78,26 +71,18 @@ impl Link {
         }
     }
 
-    /// Puts a message into mailboxes.
-    pub(crate) async fn send(
-        &self,
-        message: MessageId,
-        recipients: Vec<Recipient>,
-    ) -> Result<SendReply, RequestError> {
-        let reply = self.request(|request| {
-            ClientFrame::Send(SendRequest {
-                request,
-                message,
-                recipients,
-            })
-        });
-        match reply.await? {
-            ServiceFrame::Accepted(accepted) if accepted.message == message => Ok(SendReply::Accepted),
-            ServiceFrame::Mismatch(mismatch) if mismatch.message == message => {
-                Ok(SendReply::Mismatch(mismatch))
-            }
-            _ => Err(RequestError::Mismatched),
+    /// Puts messages into mailboxes. Gives one outcome for each, in their order.
+    pub(crate) async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<Vec<Outcome>, RequestError> {
+        let ids: Vec<_> = messages.iter().map(|message| message.message).collect();
+        let reply = self.request(|request| ClientFrame::Send(SendRequest { request, messages }));
+        let ServiceFrame::Sent(sent) = reply.await? else {
+            return Err(RequestError::Mismatched);
+        };
+        if !sent.outcomes.iter().map(|outcome| &outcome.message).eq(&ids) {
+            return Err(RequestError::Mismatched);
         }
+        let outcomes = sent.outcomes.into_iter();
+        Ok(outcomes.map(|MessageOutcome { outcome, .. }| outcome).collect())
     }
 
     /// Deletes envelopes from the own mailbox.
@@ -193,8 +178,7 @@ impl Replies {
             ServiceFrame::Delivery(_) | ServiceFrame::PrekeysLow(_) | ServiceFrame::DevicesChanged(_) => {
                 return news(frame);
             }
-            ServiceFrame::Accepted(accepted) => accepted.request,
-            ServiceFrame::Mismatch(mismatch) => mismatch.request,
+            ServiceFrame::Sent(sent) => sent.request,
             ServiceFrame::Acked(acked) => acked.request,
             ServiceFrame::Page(page) => page.request,
             ServiceFrame::Bundles(bundles) => bundles.request,

@@ -1,11 +1,11 @@
 //! The same story with the functions as processes of the real binary over the Lambda Runtime API.
 
 use scenarios::{Phone, Service, until};
-use waxwing_local::runner::{Execution, Profile, RunnerConfig, functions_binary};
+use waxwing_local::runner::{Execution, RunnerConfig, functions_binary};
 
 #[tokio::test]
 async fn functions_as_processes_deliver_just_the_same() {
-    let binary = tokio::task::spawn_blocking(|| functions_binary(Profile::Debug, |_| {}))
+    let binary = tokio::task::spawn_blocking(|| functions_binary(|_| {}))
         .await
         .unwrap()
         .unwrap();

@@ -90,6 +90,7 @@ impl Service {
     pub async fn client_at(&self, endpoints: Endpoints, store: StoreLocation) -> Client {
         let mut config = ClientConfig::new(store, endpoints);
         // Stories break connections on purpose and have no minute to wait.
+        config.timings.ack_linger = Duration::from_millis(25);
         config.timings.backoff_first = Duration::from_millis(20);
         config.timings.backoff_longest = Duration::from_millis(500);
         Client::open(config).await.unwrap()

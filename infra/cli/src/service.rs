@@ -1,11 +1,11 @@
 //! The service, run on this machine for a command.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::Serialize;
-use waxwing_client::Endpoints;
+use waxwing_client::{ClientConfig, Endpoints, StoreLocation};
 use waxwing_local::runner::{
-    BinaryError, Execution, Profile, Runner, RunnerConfig, StartError, Storage, functions_binary,
+    BinaryError, Execution, Runner, RunnerConfig, StartError, Storage, functions_binary,
 };
 
 use crate::console::Console;
@@ -13,12 +13,15 @@ use crate::console::Console;
 /// What tokens name as their audience: the default of the template's parameter `TokenAudience`.
 pub const AUDIENCE: &str = "waxwing";
 
+/// How long acks of a command's devices wait for company.
+const ACK_LINGER: Duration = Duration::from_millis(25);
+
 /// How the service is to run.
 #[derive(Debug)]
 pub struct Options {
     /// Where the tables are kept.
     pub storage: Storage,
-    /// Whether functions run as processes of the release binary.
+    /// Whether functions run as processes of their own binary.
     pub processes: bool,
     /// The port, 0 for any that is free.
     pub port: u16,
@@ -81,10 +84,10 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
     Ok(Runner::start(config).await?)
 }
 
-/// Builds the functions as for the cloud. Quick when nothing changed; minutes the first time.
+/// Builds the binary of the functions. Quick when nothing changed; minutes the first time.
 async fn build_functions(console: &Console) -> Result<PathBuf, ServiceError> {
     let progress = console.spinner("building the functions; the first time takes minutes");
-    let build = move || functions_binary(Profile::Release, |line| progress.tell(line));
+    let build = move || functions_binary(|line| progress.tell(line));
     Ok(tokio::task::spawn_blocking(build).await??)
 }
 
@@ -97,13 +100,21 @@ pub fn endpoints(runner: &Runner) -> Endpoints {
     }
 }
 
+/// How a device that a command runs is configured: it keeps nothing, and acks soon, because the command waits for
+/// empty mailboxes.
+pub fn client_config(runner: &Runner) -> ClientConfig {
+    let mut config = ClientConfig::new(StoreLocation::Memory, endpoints(runner));
+    config.timings.ack_linger = ACK_LINGER;
+    config
+}
+
 /// How functions run, for a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FunctionsRun {
     /// Inside this process.
     InProcess,
-    /// As processes of the release binary.
+    /// As processes of their own binary.
     Processes,
 }
 

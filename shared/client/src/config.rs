@@ -78,7 +78,9 @@ pub struct Timings {
     /// A connection on which nothing was heard for this long is pinged, and broken if it stays silent as
     /// long again. Well inside API Gateway's idle limit of 10 minutes. Default 60 s.
     pub ping_after: Duration,
-    /// How long acks wait for company. Default 25 ms.
+    /// How long acks wait for company; 20 wait no longer, and closing says what is left. An ack that is late or lost
+    /// leads to an envelope that comes again and is known, and a frame for every single ack would cost more than all
+    /// the rest of a message. Default 30 s.
     pub ack_linger: Duration,
     /// How long a new message waits for others to share a frame with. Zero sends at once; an app that can wait, say,
     /// a second pays for fewer frames, invocations and replies. Default zero.
@@ -105,7 +107,7 @@ impl Default for Timings {
             request_timeout: Duration::from_secs(15),
             http_timeout: Duration::from_secs(15),
             ping_after: Duration::from_secs(60),
-            ack_linger: Duration::from_millis(25),
+            ack_linger: Duration::from_secs(30),
             send_linger: Duration::ZERO,
             gap_wait: Duration::from_secs(30),
             unauthorized_wait: Duration::from_secs(5 * 60),

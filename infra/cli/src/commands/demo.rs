@@ -11,7 +11,7 @@ mod report;
 use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::broadcast::{self, error::RecvError};
-use waxwing_client::{ClientConfig, MAX_TEXT_BYTES, SendError, StoreLocation};
+use waxwing_client::{MAX_TEXT_BYTES, SendError};
 use waxwing_local::{gateway::ObservedFrame, meter::MeterSnapshot, runner::Runner};
 
 use self::report::{Parts, Report};
@@ -42,7 +42,7 @@ pub struct Args {
     /// Send the lines of this file instead of the built-in text
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Run functions as processes of the release binary, as Lambda does
+    /// Run functions as processes of their own binary, as Lambda does
     #[arg(long)]
     processes: bool,
     /// Print one JSON object, and nothing else
@@ -156,7 +156,7 @@ impl<'console> Demo<'console> {
         console: &'console Console,
     ) -> Result<Self, DemoError> {
         console.say(format_args!("\nThe service runs at {}.", runner.websocket_url()));
-        let config = || ClientConfig::new(StoreLocation::Memory, service::endpoints(runner));
+        let config = || service::client_config(runner);
         let _progress = console.spinner("registering devices");
         let alice_phone = people::register("Alice's phone", config()).await?;
         let alice_laptop = people::link(&alice_phone, "Alice's laptop", config()).await?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::task::JoinSet;
-use waxwing_client::{ClientConfig, SendError, StoreLocation};
+use waxwing_client::SendError;
 use waxwing_local::{meter::MeterSnapshot, runner::Runner};
 
 use self::{
@@ -58,7 +58,7 @@ pub struct Args {
     /// Messages a second, of all devices together [default: as fast as they are shown]
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// Run functions as processes of the release binary, as Lambda does
+    /// Run functions as processes of their own binary, as Lambda does
     #[arg(long)]
     processes: bool,
     /// Print one JSON object, and nothing else
@@ -142,7 +142,7 @@ impl Crowd {
         let progress = console.progress("registering devices", args.devices);
         let mut devices = Vec::with_capacity(args.devices);
         for number in 1..=args.devices {
-            let config = ClientConfig::new(StoreLocation::Memory, service::endpoints(runner));
+            let config = service::client_config(runner);
             let device = people::register(&format!("device {number}"), config).await?;
             let in_run = run.add(&device).await?;
             devices.push((device, in_run));

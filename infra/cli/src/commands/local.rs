@@ -41,7 +41,7 @@ pub struct Args {
     /// The port to listen on; 0 for any that is free
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Run functions as processes of the release binary, as Lambda does
+    /// Run functions as processes of their own binary, as Lambda does
     #[arg(long)]
     processes: bool,
     /// Another template than the one built in

@@ -1,4 +1,5 @@
-//! The binary with all functions: built by Cargo from this workspace, as `sam build` builds it for the cloud.
+//! The binary with all functions: built by Cargo from this workspace, in the profile of everything else here (dependencies
+//! optimised), so that nothing is compiled twice.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -15,15 +16,6 @@ const FUNCTIONS: Target<'static> = Target {
 
 /// The workspace this crate was built in.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// How the binary is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// Quickly.
-    Debug,
-    /// As for the cloud.
-    Release,
-}
 
 /// Why there is no binary.
 #[derive(Debug, Error)]
@@ -53,8 +45,8 @@ pub enum BinaryError {
 ///
 /// # Errors
 /// Every case of [`BinaryError`].
-pub fn functions_binary(profile: Profile, progress: impl FnMut(&str)) -> Result<PathBuf, BinaryError> {
-    build(&cargo(), Path::new(WORKSPACE), FUNCTIONS, profile, progress)
+pub fn functions_binary(progress: impl FnMut(&str)) -> Result<PathBuf, BinaryError> {
+    build(&cargo(), Path::new(WORKSPACE), FUNCTIONS, progress)
 }
 
 /// Something that Cargo can build.
@@ -69,7 +61,6 @@ fn build(
     program: &str,
     workspace: &Path,
     target: Target<'_>,
-    profile: Profile,
     mut progress: impl FnMut(&str),
 ) -> Result<PathBuf, BinaryError> {
     if !workspace.join("Cargo.toml").is_file() {
@@ -91,7 +82,6 @@ fn build(
             target.kind,
             target.name,
         ])
-        .args((profile == Profile::Release).then_some("--release"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -120,7 +110,7 @@ pub(super) fn misbehaving() -> PathBuf {
         kind: "--example",
         name: "misbehaving",
     };
-    build(&cargo(), Path::new(WORKSPACE), target, Profile::Debug, |_| {}).unwrap()
+    build(&cargo(), Path::new(WORKSPACE), target, |_| {}).unwrap()
 }
 
 /// The Cargo that runs this, if one does.
@@ -172,14 +162,7 @@ mod tests {
 
     #[test]
     fn without_cargo_the_error_says_what_is_missing() {
-        let error = build(
-            "no-such-cargo",
-            Path::new(WORKSPACE),
-            FUNCTIONS,
-            Profile::Debug,
-            |_| {},
-        )
-        .unwrap_err();
+        let error = build("no-such-cargo", Path::new(WORKSPACE), FUNCTIONS, |_| {}).unwrap_err();
         assert!(matches!(&error, BinaryError::NoCargo { .. }));
         assert!(
             error.to_string().contains("no-such-cargo") && error.to_string().contains("Rust"),
@@ -194,7 +177,7 @@ mod tests {
             ..FUNCTIONS
         };
         let mut told = Vec::new();
-        let error = build(&cargo(), Path::new(WORKSPACE), unknown, Profile::Debug, |line| {
+        let error = build(&cargo(), Path::new(WORKSPACE), unknown, |line| {
             told.push(line.to_owned())
         });
         let error = error.unwrap_err().to_string();
@@ -203,7 +186,7 @@ mod tests {
 
     #[test]
     fn without_the_source_the_error_says_where_it_was() {
-        let error = build("cargo", Path::new("/nowhere"), FUNCTIONS, Profile::Debug, |_| {}).unwrap_err();
+        let error = build("cargo", Path::new("/nowhere"), FUNCTIONS, |_| {}).unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");
     }
 }

@@ -23,6 +23,11 @@ use crate::{
     },
 };
 
+/// This many acks do not wait for more: what a frame of its own and its reply cost is then a small part of what the
+/// deletions cost.
+const WORTH_A_FRAME: usize = 20;
+const _: () = assert!(WORTH_A_FRAME <= MAX_IDS_PER_ACK);
+
 /// Envelopes that are stored and not acked yet. It outlives connections.
 #[derive(Debug, Default)]
 pub(super) struct AckQueue {
@@ -83,9 +88,9 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
     loop {
         if queue.len() == 0 {
             queue.grew.notified().await;
-            // More may follow at once, and an ack of many costs as little as an ack of one.
+            // More may follow, and an ack of many costs as little as an ack of one.
             let full = async {
-                while queue.len() < MAX_IDS_PER_ACK {
+                while queue.len() < WORTH_A_FRAME {
                     queue.grew.notified().await;
                 }
             };

@@ -1,6 +1,6 @@
 //! Whatever a stranger sends gets a typed error, and nothing changes.
 
-use scenarios::{RawDevice, RawSocket, Service};
+use scenarios::{RawDevice, RawSocket, Service, send_frame};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -28,7 +28,7 @@ async fn every_bad_frame_gets_a_typed_error_and_changes_nothing() {
     let message = "01999999-0000-7000-8000-000000000001";
     let nobody = "6f9619ff-8b86-4011-b42d-00c04fc964ff";
     let ciphertext = "A".repeat(64);
-    let to = |account: Value, device: Value| json!({"action": "send", "message": message, "recipients": [{"account": account, "devices": [device]}]});
+    let to = |account: Value, device: Value| send_frame(message, account, vec![device]);
     let good = json!({"device": 1, "registration": registration, "ciphertext": ciphertext});
     let with = |field: &str, value: Value| {
         let mut device = good.clone();
@@ -41,11 +41,14 @@ async fn every_bad_frame_gets_a_typed_error_and_changes_nothing() {
     refused(&mut socket, json!({"action": "send"}), "malformed").await;
     refused(
         &mut socket,
-        json!({"action": "send", "message": message, "recipients": []}),
+        json!({"action": "send", "messages": []}),
         "malformed",
     )
     .await;
-    refused(&mut socket, to(json!(nobody), good.clone()), "unknown_account").await;
+    let to_nobody = json!({"action": "send", "messages": [{"message": message, "recipients": []}]});
+    refused(&mut socket, to_nobody, "malformed").await;
+    let outcome = socket.outcome(to(json!(nobody), good.clone())).await;
+    assert_eq!(outcome["code"], "unknown_account", "{outcome}");
     // X72: text from outside never becomes part of a key.
     for id in [
         "#",
@@ -76,7 +79,7 @@ async fn every_bad_frame_gets_a_typed_error_and_changes_nothing() {
     ] {
         refused(&mut socket, with(field, value), "malformed").await;
     }
-    let twice = json!({"action": "send", "message": message, "recipients": [{"account": account, "devices": [good, good]}]});
+    let twice = send_frame(message, json!(account), vec![good.clone(), good]);
     refused(&mut socket, twice, "malformed").await;
     refused(&mut socket, json!({"action": "ack", "ids": []}), "malformed").await;
     let id = json!({"message": message, "from": {"account": account, "device": 1}});
@@ -126,8 +129,8 @@ async fn x71_a_foreign_ack_deletes_nothing() {
     let message = "01999999-0000-7000-8000-000000000001";
     let device =
         json!({"device": 1, "registration": bob.device.registration.get(), "ciphertext": "A".repeat(64)});
-    let send = json!({"action": "send", "message": message, "recipients": [{"account": bob.account(), "devices": [device]}]});
-    assert_eq!(alice.connect().await.request(send).await["type"], "accepted");
+    let send = send_frame(message, json!(bob.account()), vec![device]);
+    assert_eq!(alice.connect().await.outcome(send).await["outcome"], "accepted");
 
     let ack = json!({"action": "ack", "ids": [{"message": message, "from": {"account": alice.account(), "device": 1}}]});
     mallory.connect().await.request(ack.clone()).await;
@@ -148,17 +151,20 @@ async fn a_message_id_used_again_for_other_bytes_is_refused() {
     let mut socket = alice.connect().await;
     let send = |letter: &str| {
         let device = json!({"device": 1, "registration": bob.device.registration.get(), "ciphertext": letter.repeat(64)});
-        json!({"action": "send", "message": "01999999-0000-7000-8000-000000000001",
-               "recipients": [{"account": bob.account(), "devices": [device]}]})
+        send_frame(
+            "01999999-0000-7000-8000-000000000001",
+            json!(bob.account()),
+            vec![device],
+        )
     };
-    assert_eq!(socket.request(send("A")).await["type"], "accepted");
+    assert_eq!(socket.outcome(send("A")).await["outcome"], "accepted");
     let before = service.mailbox().await;
     assert_eq!(
-        socket.request(send("A")).await["type"],
+        socket.outcome(send("A")).await["outcome"],
         "accepted",
         "a repetition changes nothing"
     );
-    refused(&mut socket, send("B"), "message_id_reused").await;
+    assert_eq!(socket.outcome(send("B")).await["code"], "message_id_reused");
     assert_eq!(service.mailbox().await, before);
 }
 

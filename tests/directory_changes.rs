@@ -1,6 +1,6 @@
 //! The recipients' devices are others than the sender thought. I6, K11, K18, X43.
 
-use scenarios::{Phone, RawDevice, Service};
+use scenarios::{Phone, RawDevice, Service, send_frame};
 use serde_json::json;
 
 #[tokio::test]
@@ -33,19 +33,22 @@ async fn i6_a_wrong_list_is_answered_with_the_missing_the_gone_and_the_reregiste
     let registration = bob.device.registration.get();
     let ciphertext = "A".repeat(64);
     let list = |devices: serde_json::Value| {
-        json!({"action": "send", "message": "01999999-0000-7000-8000-000000000001",
-               "recipients": [{"account": bob.account(), "devices": devices}]})
+        send_frame(
+            "01999999-0000-7000-8000-000000000001",
+            json!(bob.account()),
+            devices,
+        )
     };
 
-    let reply = socket.request(list(json!([]))).await;
-    assert_eq!(reply["type"], "mismatch", "{reply}");
+    let reply = socket.outcome(list(json!([]))).await;
+    assert_eq!(reply["outcome"], "mismatch", "{reply}");
     let expected = json!([{"account": bob.account(), "gone": [], "reregistered": [],
                            "missing": [{"device": 1, "registration": registration}]}]);
     assert_eq!(reply["accounts"], expected);
 
     let stale = json!([{"device": 1, "registration": registration ^ 1, "ciphertext": ciphertext},
                        {"device": 2, "registration": 5, "ciphertext": ciphertext}]);
-    let reply = socket.request(list(stale)).await;
+    let reply = socket.outcome(list(stale)).await;
     let expected = json!([{"account": bob.account(), "missing": [], "gone": [2],
                            "reregistered": [{"device": 1, "registration": registration}]}]);
     assert_eq!(reply["accounts"], expected, "{reply}");
@@ -55,7 +58,7 @@ async fn i6_a_wrong_list_is_answered_with_the_missing_the_gone_and_the_reregiste
     );
 
     let right = json!([{"device": 1, "registration": registration, "ciphertext": ciphertext}]);
-    let reply = socket.request(list(right)).await;
-    assert_eq!(reply["type"], "accepted", "{reply}");
+    let reply = socket.outcome(list(right)).await;
+    assert_eq!(reply["outcome"], "accepted", "{reply}");
     assert_eq!(service.mailbox().await.len(), 1);
 }

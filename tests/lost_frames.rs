@@ -18,7 +18,7 @@ async fn a_lost_accepted_is_sent_again_and_shown_once() {
     let lost = Arc::new(AtomicUsize::new(0));
     let count = lost.clone();
     let network = Network::between(&service.endpoints(), move |way, frame| {
-        let accepted = way == Way::ToClient && frame["type"] == "accepted";
+        let accepted = way == Way::ToClient && frame["type"] == "sent";
         if accepted && count.fetch_add(1, Ordering::SeqCst) < 2 {
             Verdict::Cut
         } else {

@@ -16,7 +16,7 @@ const STORY: [(&str, Answer); 12] = [
     ("authorize", Answer::Allow),
     ("connect", Answer::Status(200)),
     ("claim", Answer::Frame("bundles")),
-    ("send", Answer::Frame("accepted")),
+    ("send", Answer::Frame("sent")),
     ("receive", Answer::Frame("page")),
     ("ack", Answer::Frame("acked")),
     ("reject", Answer::Frame("error")),

@@ -1,6 +1,6 @@
 //! Only a fresh token of a device that exists opens anything. X67, X68.
 
-use scenarios::{RawDevice, Service};
+use scenarios::{RawDevice, Service, send_frame};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Error;
 
@@ -75,10 +75,11 @@ async fn x86_no_log_line_holds_a_token_or_a_ciphertext() {
     let secret = "c2VjcmV0LWxvb2tpbmctY2lwaGVydGV4dA";
     let entry = json!({"device": 1, "registration": 1, "ciphertext": secret});
     socket
-        .request(
-            json!({"action": "send", "message": "01999999-0000-7000-8000-000000000001",
-        "recipients": [{"account": device.account(), "devices": [entry]}]}),
-        )
+        .request(send_frame(
+            "01999999-0000-7000-8000-000000000001",
+            json!(device.account()),
+            vec![entry],
+        ))
         .await;
     for line in service.runner.logs() {
         assert!(!line.contains(&token) && !line.contains(secret), "{line}");

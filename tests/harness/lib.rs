@@ -8,7 +8,7 @@ pub mod service;
 
 pub use network::{Network, Verdict};
 pub use people::Phone;
-pub use raw::{RawDevice, RawSocket};
+pub use raw::{RawDevice, RawSocket, send_frame};
 pub use service::Service;
 
 use std::time::Duration;

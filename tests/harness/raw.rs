@@ -193,6 +193,12 @@ impl RawDevice {
     }
 }
 
+/// A `send` of one message to the devices of one account, whatever they look like.
+pub fn send_frame(message: &str, account: impl Into<Value>, devices: impl Into<Value>) -> Value {
+    let recipient = json!({"account": account.into(), "devices": devices.into()});
+    json!({"action": "send", "messages": [{"message": message, "recipients": [recipient]}]})
+}
+
 /// An open socket.
 pub struct RawSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -247,6 +253,13 @@ impl RawSocket {
                 return reply;
             }
         }
+    }
+
+    /// Sends a `send` of one message and gives what became of it.
+    pub async fn outcome(&mut self, frame: Value) -> Value {
+        let reply = self.request(frame).await;
+        assert_eq!(reply["type"], "sent", "{reply}");
+        reply["outcomes"][0].clone()
     }
 
     /// The code with which the service closed the connection.

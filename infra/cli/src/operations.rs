@@ -158,6 +158,7 @@ mod tests {
                 http_requests: 3,
                 ..GatewayUse::default()
             },
+            ..MeterSnapshot::default()
         }
     }
 

@@ -6,8 +6,8 @@
 //! - [`template`]: `template.yaml`, parsed and resolved. What is not in there does not run.
 //! - [`gateway`]: API Gateway, WebSocket and HTTP: events in, replies out, limits as documented.
 //! - [`lambda`]: runs functions, inside the process or as processes over the Lambda Runtime API.
-//! - [`aws`]: what functions call: DynamoDB (embedded) and `@connections`, each caller by its credentials.
-//! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep.
+//! - [`aws`]: what functions call: DynamoDB (embedded), `@connections` and SNS, each caller by its credentials.
+//! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep. [`outbox`]: what phones would get.
 //! - [`place`]: the region and the account that a run pretends. [`clock`]: the time of day.
 
 pub mod aws;
@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod lambda;
 pub mod logs;
 pub mod meter;
+pub mod outbox;
 pub mod place;
 pub mod runner;
 mod server;

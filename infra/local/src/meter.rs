@@ -5,6 +5,7 @@
 //! - DynamoDB on demand: the capacity units that the database reports as consumed by each call.
 //! - API Gateway WebSocket: messages in steps of 32 KB, both directions, and the minutes of connections.
 //! - API Gateway HTTP: requests in steps of 512 KB.
+//! - SNS: requests, pushes, and text messages by their parts.
 //!
 //! Who counts calls a `record_` method; who reports takes a [`MeterSnapshot`] before and one after, and
 //! subtracts them.
@@ -32,6 +33,20 @@ pub enum Direction {
     Out,
 }
 
+/// What was asked of SNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notification {
+    /// Any request that SNS did; every push and every text is one too.
+    Request,
+    /// A push to a phone's platform.
+    Push,
+    /// A text message.
+    Sms {
+        /// Messages it is billed as: a long text is several.
+        parts: u64,
+    },
+}
+
 /// The counters. One for a runner, shared by reference.
 #[derive(Debug)]
 pub struct Meter {
@@ -42,6 +57,7 @@ pub struct Meter {
     messages_in: AtomicU64,
     messages_out: AtomicU64,
     http_requests: AtomicU64,
+    notifications: Mutex<NotificationUse>,
     connections: Mutex<ConnectionTime>,
 }
 
@@ -55,6 +71,7 @@ impl Default for Meter {
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
+            notifications: Mutex::default(),
             connections: Mutex::new(ConnectionTime {
                 opened: 0,
                 open: 0,
@@ -133,6 +150,19 @@ impl Meter {
             .fetch_add(steps(bytes, HTTP_STEP_BYTES), Ordering::Relaxed);
     }
 
+    /// SNS did what it was asked for.
+    pub fn record_notification(&self, notification: Notification) {
+        let mut counts = lock(&self.notifications);
+        match notification {
+            Notification::Request => counts.requests += 1,
+            Notification::Push => counts.pushes += 1,
+            Notification::Sms { parts } => {
+                counts.sms += 1;
+                counts.sms_parts += parts;
+            }
+        }
+    }
+
     /// Everything counted so far.
     pub fn snapshot(&self) -> MeterSnapshot {
         let (connections, connection_time) = {
@@ -152,6 +182,7 @@ impl Meter {
                 connection_ms: u64::try_from(connection_time.as_millis()).unwrap_or(u64::MAX),
                 http_requests: self.http_requests.load(Ordering::Relaxed),
             },
+            notifications: *lock(&self.notifications),
         }
     }
 
@@ -172,6 +203,9 @@ pub struct MeterSnapshot {
     pub tables: TableUses,
     /// Of both APIs.
     pub gateway: GatewayUse,
+    /// Of SNS.
+    #[serde(default)]
+    pub notifications: NotificationUse,
 }
 
 /// What a function was used for.
@@ -221,6 +255,19 @@ pub struct GatewayUse {
     pub http_requests: u64,
 }
 
+/// What SNS was used for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotificationUse {
+    /// Requests done, of every kind.
+    pub requests: u64,
+    /// Pushes handed to a platform.
+    pub pushes: u64,
+    /// Text messages.
+    pub sms: u64,
+    /// Text messages, as they are billed: a long text is several.
+    pub sms_parts: u64,
+}
+
 impl GatewayUse {
     /// Connection minutes, as they are billed.
     pub fn connection_minutes(&self) -> f64 {
@@ -261,6 +308,7 @@ impl MeterSnapshot {
             functions,
             tables,
             gateway: self.gateway.since(&earlier.gateway),
+            notifications: self.notifications.since(&earlier.notifications),
         }
     }
 
@@ -309,6 +357,17 @@ impl GatewayUse {
             connections: self.connections.saturating_sub(earlier.connections),
             connection_ms: self.connection_ms.saturating_sub(earlier.connection_ms),
             http_requests: self.http_requests.saturating_sub(earlier.http_requests),
+        }
+    }
+}
+
+impl NotificationUse {
+    fn since(&self, earlier: &NotificationUse) -> NotificationUse {
+        NotificationUse {
+            requests: self.requests.saturating_sub(earlier.requests),
+            pushes: self.pushes.saturating_sub(earlier.pushes),
+            sms: self.sms.saturating_sub(earlier.sms),
+            sms_parts: self.sms_parts.saturating_sub(earlier.sms_parts),
         }
     }
 }
@@ -394,6 +453,23 @@ mod tests {
             (send.invocations, send.billed_ms, send.memory_mb),
             (3, 1 + 1 + 2, 256)
         );
+    }
+
+    #[test]
+    fn a_text_is_one_message_and_as_many_as_it_is_billed_for() {
+        let meter = Meter::default();
+        meter.record_notification(Notification::Sms { parts: 2 });
+        let earlier = meter.snapshot();
+        meter.record_notification(Notification::Sms { parts: 1 });
+        meter.record_notification(Notification::Push);
+        let expected = NotificationUse {
+            requests: 0,
+            pushes: 1,
+            sms: 1,
+            sms_parts: 1,
+        };
+        assert_eq!(meter.snapshot().since(&earlier).notifications, expected);
+        assert_eq!(earlier.notifications.sms_parts, 2);
     }
 
     #[tokio::test(start_paused = true)]

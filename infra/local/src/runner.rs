@@ -1,6 +1,6 @@
 //! Starts every part, tells the addresses, ends them cleanly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::aws::callers::Callers;
 use crate::aws::dynamodb::storage::{Opened, StorageError};
 use crate::aws::dynamodb::tables::{self, TableError};
 use crate::aws::dynamodb::{Closed, DynamoDb};
-use crate::aws::policies::{Policies, PolicyError};
-use crate::aws::{AwsFront, Connector};
+use crate::aws::policies::{Grant, Policies, PolicyError};
+use crate::aws::{AwsFront, Connector, Sns};
 use crate::clock::OffsetClock;
 use crate::gateway::connections::Connections;
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
@@ -29,12 +29,13 @@ use crate::lambda::{
 };
 use crate::logs::Logs;
 use crate::meter::{Meter, MeterSnapshot};
+use crate::outbox::{self, Outbox, OutboxMessage};
 use crate::place::{ACCOUNT_ID, REGION};
 use crate::server::{self, Services};
 use crate::template::{Surroundings, TableSpec, Template, TemplateError};
 
 pub use crate::aws::dynamodb::storage::Storage;
-pub use crate::lambda::binary::{BinaryError, Profile, functions_binary};
+pub use crate::lambda::binary::{BinaryError, functions_binary};
 
 /// The template that is run when no other is named: the one this crate was built with.
 pub const TEMPLATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml"));
@@ -140,6 +141,8 @@ pub struct Runner {
     lambda: Lambda,
     meter: Arc<Meter>,
     logs: Logs,
+    outbox: Outbox,
+    aws: AwsFront,
     ending: CancellationToken,
     server: AbortOnDropHandle<()>,
     _sweeper: AbortOnDropHandle<()>,
@@ -177,7 +180,9 @@ impl Runner {
         let websocket_api = template.websocket.as_ref().map_or("", |api| api.api_id.as_str());
         let policies = Policies::read(functions(), websocket_api)?;
         let callers = Callers::new(template.functions.keys().map(String::as_str));
-        let aws = AwsFront::new(callers, policies, database.clone(), connections.clone());
+        let outbox = Outbox::default();
+        let sns = Sns::new(applications(&template), outbox.clone(), Arc::clone(&meter));
+        let aws = AwsFront::new(callers, policies, database.clone(), connections.clone(), sns);
 
         let endpoint = format!("http://{address}");
         let executor = match config.execution {
@@ -215,8 +220,9 @@ impl Runner {
 
         let ending = CancellationToken::new();
         let services = Services {
-            aws,
+            aws: aws.clone(),
             gateway: gateway.clone(),
+            outbox: outbox.clone(),
         };
         let server = tokio::spawn(server::serve(listener, services, ending.clone()));
         let sweeper = tokio::spawn(sweep(database.clone()));
@@ -228,6 +234,8 @@ impl Runner {
             lambda,
             meter,
             logs,
+            outbox,
+            aws,
             ending,
             server: AbortOnDropHandle::new(server),
             _sweeper: AbortOnDropHandle::new(sweeper),
@@ -289,6 +297,26 @@ impl Runner {
         self.logs.recent()
     }
 
+    /// The newest messages that phones would have got, oldest first: texts and pushes.
+    pub fn outbox(&self) -> Vec<OutboxMessage> {
+        self.outbox.recent()
+    }
+
+    /// Every such message from now on. Who falls behind is told how many were missed.
+    pub fn observe_outbox(&self) -> broadcast::Receiver<OutboxMessage> {
+        self.outbox.observe()
+    }
+
+    /// Where this machine reads the outbox: `http://127.0.0.1:PORT/_local/outbox`.
+    pub fn outbox_url(&self) -> String {
+        format!("{}{}", self.aws_endpoint(), outbox::PATH)
+    }
+
+    /// What the template grants a function and no call has needed so far.
+    pub fn unused_grants(&self) -> Vec<Grant> {
+        self.aws.unused_grants()
+    }
+
     /// Every WebSocket message from now on, in both directions. Who falls behind is told how many were missed.
     pub fn observe_frames(&self) -> broadcast::Receiver<ObservedFrame> {
         self.gateway.observe()
@@ -329,6 +357,15 @@ async fn listen(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr),
         });
     }
     Ok((listener, reached))
+}
+
+/// The platform applications that parameters name.
+fn applications(template: &Template) -> BTreeSet<String> {
+    let values = template.parameters.values();
+    values
+        .filter(|value| Sns::is_application(value))
+        .cloned()
+        .collect()
 }
 
 async fn load_template(config: &RunnerConfig, surroundings: &Surroundings) -> Result<Template, StartError> {

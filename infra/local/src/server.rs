@@ -2,7 +2,7 @@
 //!
 //! A request that is signed for AWS, names an AWS operation or asks for `@connections` goes to the AWS front;
 //! everything else is a client's and goes to the gateway. So one address is all that a person, an SDK or a
-//! function process has to know.
+//! function process has to know. One path is the runner's own: the [`outbox`].
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use crate::aws::callers::is_for_aws;
 use crate::aws::front::{AwsFront, MAX_BODY_BYTES};
 use crate::aws::management::is_management_path;
 use crate::gateway::Gateway;
+use crate::outbox::{self, Outbox};
 
 /// What a client gets to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -40,6 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Services {
     pub(crate) aws: AwsFront,
     pub(crate) gateway: Gateway,
+    pub(crate) outbox: Outbox,
 }
 
 /// Serves until `ending`, then lets the requests that run finish. Dropping it ends everything at once, apart
@@ -99,6 +101,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, services: Arc<Services>
 
 impl Services {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if request.uri().path() == outbox::PATH {
+            return self.outbox.answer(request.headers(), peer).map(Full::new);
+        }
         if !is_for_aws(request.headers()) && !is_management_path(request.uri().path()) {
             return self.gateway.handle(request, peer).await;
         }

@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,10 +25,11 @@ use dynamodb::types::{
 use waxwing_local::aws::callers::{Callers, access_key};
 use waxwing_local::aws::dynamodb::DynamoDb;
 use waxwing_local::aws::policies::Policies;
-use waxwing_local::aws::{AwsFront, Connector, TOOLS_ACCESS_KEY};
+use waxwing_local::aws::{AwsFront, Connector, Sns, TOOLS_ACCESS_KEY};
 use waxwing_local::clock::OffsetClock;
 use waxwing_local::gateway::connections::Connections;
 use waxwing_local::meter::Meter;
+use waxwing_local::outbox::Outbox;
 use waxwing_local::runner::{Runner, RunnerConfig, StartError, Storage};
 
 fn credentials(access_key: &str) -> Credentials {
@@ -59,12 +60,14 @@ fn connections(runner: &Runner, access_key: &str) -> management::Client {
 /// A front of its own, with no runner around it.
 fn front() -> AwsFront {
     let opened = Storage::Memory.open(Arc::new(OffsetClock::default())).unwrap();
-    let database = DynamoDb::new(opened, Arc::new(Meter::default()));
+    let meter = Arc::new(Meter::default());
+    let database = DynamoDb::new(opened, Arc::clone(&meter));
     AwsFront::new(
         Callers::new(["send"]),
         Policies::default(),
         database,
         Connections::default(),
+        Sns::new(BTreeSet::new(), Outbox::default(), meter),
     )
 }
 

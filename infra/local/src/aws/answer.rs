@@ -1,9 +1,12 @@
-//! Responses in the two JSON shapes that AWS has: `awsJson1_0` (DynamoDB) and `restJson1` (`@connections`).
+//! Responses in the shapes that AWS has: `awsJson1_0` (DynamoDB), `restJson1` (`@connections`), and `awsQuery`
+//! (SNS), whose XML is in [`crate::aws::sns`].
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
+
+use crate::aws::sns::query;
 
 /// Media type of DynamoDB's requests and answers.
 pub const AWS_JSON: &str = "application/x-amz-json-1.0";
@@ -21,6 +24,8 @@ pub enum Shape {
     AwsJson,
     /// The name in the header `x-amzn-errortype`.
     RestJson,
+    /// XML with the name as `Code`.
+    Query,
 }
 
 /// An error of AWS.
@@ -58,6 +63,7 @@ impl AwsError {
                     .insert(ERROR_TYPE, HeaderValue::from_static(self.kind));
                 answer
             }
+            Shape::Query => query::error(self),
         }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use crate::aws::answer::{AwsError, Shape};
 use crate::aws::callers::{Callers, Credential};
 use crate::aws::dynamodb::{self, DynamoDb};
 use crate::aws::management;
-use crate::aws::policies::Policies;
+use crate::aws::policies::{Grant, Policies};
+use crate::aws::sns::{self, Sns};
 use crate::gateway::connections::Connections;
 
 /// Bytes of a request body: what DynamoDB accepts, and more than any other service here.
@@ -33,17 +34,25 @@ struct Parts {
     policies: Policies,
     database: DynamoDb,
     connections: Connections,
+    sns: Sns,
     requests: AtomicU64,
 }
 
 impl AwsFront {
     /// The endpoint over these services, for these callers.
-    pub fn new(callers: Callers, policies: Policies, database: DynamoDb, connections: Connections) -> Self {
+    pub fn new(
+        callers: Callers,
+        policies: Policies,
+        database: DynamoDb,
+        connections: Connections,
+        sns: Sns,
+    ) -> Self {
         let parts = Parts {
             callers,
             policies,
             database,
             connections,
+            sns,
             requests: AtomicU64::new(0),
         };
         Self {
@@ -54,17 +63,28 @@ impl AwsFront {
     /// Answers a request. Whatever is wrong with it is an answer too.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
         let service = Service::of(&request);
-        let mut response = match self.answer(&service, request).await {
+        let number = self.parts.requests.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{number:032x}");
+        let mut response = match self.answer(&service, request, &id).await {
             Ok(response) => response,
             Err(error) => error.answer(service.shape()),
         };
-        let number = self.parts.requests.fetch_add(1, Ordering::Relaxed);
-        let id = HeaderValue::try_from(format!("{number:032x}"));
+        let id = HeaderValue::try_from(id);
         response.headers_mut().extend(id.ok().map(|id| (REQUEST_ID, id)));
         response
     }
 
-    async fn answer(&self, service: &Service, request: Request<Bytes>) -> Result<Response<Bytes>, AwsError> {
+    /// What the template grants and no call has needed so far.
+    pub fn unused_grants(&self) -> Vec<Grant> {
+        self.parts.policies.unused()
+    }
+
+    async fn answer(
+        &self,
+        service: &Service,
+        request: Request<Bytes>,
+        id: &str,
+    ) -> Result<Response<Bytes>, AwsError> {
         let caller = {
             let credential = Credential::read(request.headers())?;
             let found = self.parts.callers.find(&credential);
@@ -88,10 +108,15 @@ impl AwsFront {
                 let (head, body) = request.into_parts();
                 management::call(&self.parts.connections, &head.method, path, body)
             }
+            Service::Sns => {
+                let request = sns::Request::read(request.body())?;
+                self.parts.policies.check_notification(&caller, &request)?;
+                self.parts.sns.call(&request, id)
+            }
             Service::Unknown { name } => Err(AwsError::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "UnsupportedOperation",
-                format!("The local runner has DynamoDB and @connections; it does not have {name}."),
+                format!("The local runner has DynamoDB, @connections and SNS; it does not have {name}."),
             )),
         }
     }
@@ -102,6 +127,7 @@ impl AwsFront {
 enum Service {
     DynamoDb { operation: String },
     Management(management::Path),
+    Sns,
     Unknown { name: String },
 }
 
@@ -117,10 +143,16 @@ impl Service {
                 operation: operation.to_owned(),
             };
         }
-        match management::Path::parse(request.uri().path()) {
-            Some(path) => Self::Management(path),
-            None => Self::Unknown {
-                name: unknown_service(request.headers()),
+        if let Some(path) = management::Path::parse(request.uri().path()) {
+            return Self::Management(path);
+        }
+        match Credential::read(request.headers()).map(|credential| credential.service) {
+            Ok(sns::SIGNING_NAME) => Self::Sns,
+            Ok(name) => Self::Unknown {
+                name: name.to_owned(),
+            },
+            Err(_) => Self::Unknown {
+                name: "this".to_owned(),
             },
         }
     }
@@ -130,10 +162,11 @@ impl Service {
             Self::DynamoDb { .. } => Shape::AwsJson,
             // Services of unknown protocol get the error's name in the header, which every SDK reads.
             Self::Management(_) | Self::Unknown { .. } => Shape::RestJson,
+            Self::Sns => Shape::Query,
         }
     }
 
-    /// The same refusal with the status this service gives it: DynamoDB says 400, API Gateway 403.
+    /// The same refusal as this service puts it: DynamoDB says 400, the others 403, and SNS has its own name.
     fn refusal(&self, error: AwsError) -> AwsError {
         match self.shape() {
             Shape::AwsJson => error,
@@ -141,10 +174,11 @@ impl Service {
                 status: StatusCode::FORBIDDEN,
                 ..error
             },
+            Shape::Query => AwsError {
+                status: StatusCode::FORBIDDEN,
+                kind: "InvalidClientTokenId",
+                ..error
+            },
         }
     }
-}
-
-fn unknown_service(headers: &HeaderMap) -> String {
-    Credential::read(headers).map_or_else(|_| "this".to_owned(), |credential| credential.service.to_owned())
 }

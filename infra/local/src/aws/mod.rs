@@ -2,7 +2,7 @@
 //!
 //! A request says three things in its signature's credential scope and headers: who calls, which service,
 //! which operation. The [`front`] reads them, asks the caller's policies, and hands the request on to
-//! [`dynamodb`] or [`management`] (`@connections`). Answers have the exact shapes of AWS, errors too, so that
+//! [`dynamodb`], [`management`] (`@connections`) or [`sns`]. Answers have the exact shapes of AWS, errors too, so that
 //! the SDKs see the typed errors they would see there.
 //!
 //! The same front is reached in two ways: over TCP, as processes and tools do, and through a [`connector`] that
@@ -17,7 +17,9 @@ pub mod dynamodb;
 pub mod front;
 pub mod management;
 pub mod policies;
+pub mod sns;
 
 pub use callers::{Caller, TOOLS_ACCESS_KEY};
 pub use connector::Connector;
 pub use front::AwsFront;
+pub use sns::Sns;

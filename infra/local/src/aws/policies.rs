@@ -6,19 +6,24 @@
 //!
 //! Understood are statements with `Effect`, `Action` and `Resource`, with `*` and `?` in both, an explicit
 //! `Deny` winning. Anything else (conditions, `NotAction`) is an error at the start, not a guess.
+//!
+//! Which grants calls needed is remembered: one that no call needs is one too many ([`Policies::unused`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::aws::answer::AwsError;
 use crate::aws::callers::Caller;
 use crate::aws::management::Path;
+use crate::aws::sns;
 use crate::place::{ACCOUNT_ID, REGION};
 use crate::template::FunctionSpec;
 
@@ -32,11 +37,48 @@ pub struct PolicyError {
     pub reason: String,
 }
 
+/// One action on one resource that the template allows a function, as the template writes them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Grant {
+    /// The function, by its handler.
+    pub function: String,
+    /// `dynamodb:PutItem`; may have `*` and `?`.
+    pub action: String,
+    /// The ARN; may have `*` and `?`.
+    pub resource: String,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            function,
+            action,
+            resource,
+        } = self;
+        write!(f, "{function} may {action} on {resource}")
+    }
+}
+
 /// The policies of every function.
 #[derive(Debug, Default)]
 pub struct Policies {
-    statements: BTreeMap<String, Vec<Statement>>,
+    functions: BTreeMap<String, Rules>,
     websocket_api: String,
+}
+
+/// What one function may do.
+#[derive(Debug, Default)]
+struct Rules {
+    allow: Vec<Rule>,
+    deny: Vec<Rule>,
+}
+
+/// One action on one resource.
+#[derive(Debug)]
+struct Rule {
+    action: String,
+    resource: String,
+    used: AtomicBool,
 }
 
 impl Policies {
@@ -48,7 +90,7 @@ impl Policies {
         functions: impl IntoIterator<Item = &'a FunctionSpec>,
         websocket_api: &str,
     ) -> Result<Self, PolicyError> {
-        let mut statements = BTreeMap::new();
+        let mut rules = BTreeMap::new();
         for function in functions {
             let read = function
                 .policies
@@ -59,14 +101,10 @@ impl Policies {
                 function: function.logical_id.clone(),
                 reason: error.to_string(),
             })?;
-            let all = documents
-                .into_iter()
-                .flat_map(|document| document.statement)
-                .collect();
-            statements.insert(function.handler.clone(), all);
+            rules.insert(function.handler.clone(), Rules::of(documents));
         }
         Ok(Self {
-            statements,
+            functions: rules,
             websocket_api: websocket_api.to_owned(),
         })
     }
@@ -108,25 +146,85 @@ impl Policies {
             .map_err(|message| AwsError::new(StatusCode::FORBIDDEN, "ForbiddenException", message))
     }
 
-    fn check(&self, function: &str, action: &str, resource: &str) -> Result<(), String> {
-        let statements = self
-            .statements
-            .get(function)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let fits = |effect| {
-            statements
-                .iter()
-                .any(|it| it.effect == effect && it.covers(action, resource))
+    /// Whether the caller may ask this of SNS.
+    ///
+    /// # Errors
+    /// `AuthorizationError` names what is missing.
+    pub fn check_notification(&self, caller: &Caller, request: &sns::Request) -> Result<(), AwsError> {
+        let Caller::Function(function) = caller else {
+            return Ok(());
         };
-        let refused = match (fits(Effect::Deny), fits(Effect::Allow)) {
-            (true, _) => "with an explicit deny",
-            (false, false) => "because no identity-based policy allows it",
-            (false, true) => return Ok(()),
+        self.check(function, &request.grant(), request.resource())
+            .map_err(|message| AwsError::new(StatusCode::FORBIDDEN, "AuthorizationError", message))
+    }
+
+    /// The grants that no call has needed so far, in order.
+    pub fn unused(&self) -> Vec<Grant> {
+        let rules = self
+            .functions
+            .iter()
+            .flat_map(|(function, rules)| rules.allow.iter().map(move |rule| (function, rule)));
+        let mut unused: Vec<_> = rules
+            .filter(|(_, rule)| !rule.used.load(Ordering::Relaxed))
+            .map(|(function, rule)| Grant {
+                function: function.clone(),
+                action: rule.action.clone(),
+                resource: rule.resource.clone(),
+            })
+            .collect();
+        unused.sort();
+        unused
+    }
+
+    fn check(&self, function: &str, action: &str, resource: &str) -> Result<(), String> {
+        let none = Rules::default();
+        let rules = self.functions.get(function).unwrap_or(&none);
+        let refused = if rules.deny.iter().any(|rule| rule.covers(action, resource)) {
+            "with an explicit deny"
+        } else {
+            let mut fitting = rules
+                .allow
+                .iter()
+                .filter(|rule| rule.covers(action, resource))
+                .peekable();
+            if fitting.peek().is_some() {
+                fitting.for_each(|rule| rule.used.store(true, Ordering::Relaxed));
+                return Ok(());
+            }
+            "because no identity-based policy allows it"
         };
         Err(format!(
             "{function} is not authorized to perform: {action} on resource: {resource} {refused}"
         ))
+    }
+}
+
+impl Rules {
+    fn of(documents: Vec<Document>) -> Self {
+        let mut rules = Self::default();
+        for statement in documents.into_iter().flat_map(|document| document.statement) {
+            let side = match statement.effect {
+                Effect::Allow => &mut rules.allow,
+                Effect::Deny => &mut rules.deny,
+            };
+            for action in &statement.action {
+                side.extend(statement.resource.iter().map(|resource| Rule {
+                    action: action.clone(),
+                    resource: resource.clone(),
+                    used: AtomicBool::new(false),
+                }));
+            }
+        }
+        rules
+    }
+}
+
+impl Rule {
+    /// Actions are compared without regard to case (IAM user guide, "IAM JSON policy elements: Action").
+    fn covers(&self, action: &str, resource: &str) -> bool {
+        let (pattern, action) = (self.action.to_ascii_lowercase(), action.to_ascii_lowercase());
+        matches(pattern.as_bytes(), action.as_bytes())
+            && matches(self.resource.as_bytes(), resource.as_bytes())
     }
 }
 
@@ -153,19 +251,6 @@ struct Statement {
     action: Vec<String>,
     #[serde(with = "one_or_many")]
     resource: Vec<String>,
-}
-
-impl Statement {
-    fn covers(&self, action: &str, resource: &str) -> bool {
-        let action = action.to_ascii_lowercase();
-        self.action
-            .iter()
-            .any(|pattern| matches(pattern.to_ascii_lowercase().as_bytes(), action.as_bytes()))
-            && self
-                .resource
-                .iter()
-                .any(|pattern| matches(pattern.as_bytes(), resource.as_bytes()))
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -283,9 +368,8 @@ mod tests {
 
     fn policies(statements: Value) -> Policies {
         let document = Document::read(&json!({"Version": "2012-10-17", "Statement": statements})).unwrap();
-        let statements = BTreeMap::from([("send".to_owned(), document.statement)]);
         Policies {
-            statements,
+            functions: BTreeMap::from([("send".to_owned(), Rules::of(vec![document]))]),
             websocket_api: API.to_owned(),
         }
     }
@@ -380,6 +464,52 @@ mod tests {
         assert_eq!(
             policies.check_connection(&Caller::Tools, &Method::DELETE, &path),
             Ok(())
+        );
+    }
+
+    #[test]
+    fn what_no_call_needed_is_told() {
+        let policies = policies(json!([
+            {"Effect": "Allow", "Action": ["dynamodb:PutItem", "dynamodb:GetItem"], "Resource": [table("A"), table("B")]},
+            {"Effect": "Deny", "Action": "dynamodb:Get*", "Resource": table("B")},
+        ]));
+        assert_eq!(asks(&policies, "PutItem", json!({"TableName": "A"})), Ok(()));
+        assert!(asks(&policies, "GetItem", json!({"TableName": "B"})).is_err());
+        let grant = |action: &str, name| Grant {
+            function: "send".to_owned(),
+            action: action.to_owned(),
+            resource: table(name),
+        };
+        let expected = [
+            grant("dynamodb:GetItem", "A"),
+            grant("dynamodb:GetItem", "B"),
+            grant("dynamodb:PutItem", "B"),
+        ];
+        assert_eq!(policies.unused(), expected);
+    }
+
+    #[test]
+    fn texts_go_to_numbers_and_to_nothing_that_has_an_arn() {
+        let policies = policies(json!([
+            {"Effect": "Allow", "Action": "sns:Publish", "Resource": "*"},
+            {"Effect": "Deny", "Action": "sns:Publish", "Resource": "arn:*"},
+        ]));
+        let caller = Caller::Function("send".to_owned());
+        let asks = |form: &str| {
+            let request = sns::Request::read(form.as_bytes()).unwrap();
+            policies
+                .check_notification(&caller, &request)
+                .map_err(|error| error.kind)
+        };
+        assert_eq!(asks("Action=Publish&PhoneNumber=%2B15550100"), Ok(()));
+        let denied = Err("AuthorizationError");
+        assert_eq!(
+            asks("Action=Publish&TopicArn=arn:aws:sns:us-east-1:1:alarms"),
+            denied
+        );
+        assert_eq!(
+            asks("Action=DeleteEndpoint&EndpointArn=arn:aws:sns:us-east-1:1:e"),
+            denied
         );
     }
 

@@ -9,8 +9,7 @@
 //! | 16 | conversation |
 //! | … | body; text is UTF-8 |
 //!
-//! Numbers are big-endian. The whole is padded as [`padding`] describes. The layout up to
-//! the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
+//! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
 use std::fmt;
 
@@ -26,7 +25,7 @@ const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 1 + 1 + 8 + 8 + 16;
 
 /// Bytes of a body at most. Larger content travels as media.
-pub const MAX_BODY_BYTES: usize = padding::LAST_BUCKET_BYTES - HEAD_BYTES - 1;
+pub const MAX_BODY_BYTES: usize = padding::MAX_CONTENT_BYTES - HEAD_BYTES;
 
 const TEXT_KIND: u8 = 1;
 
@@ -62,9 +61,6 @@ pub enum EncodeError {
 /// Why bytes are not content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not padded to a bucket.
-    #[error("bad padding")]
-    Padding,
     /// Ends before the body begins.
     #[error("wrong length")]
     Length,
@@ -92,7 +88,7 @@ impl DecodeError {
     pub fn sequence(&self) -> Option<u64> {
         match *self {
             Self::Kind { sequence, .. } | Self::Text { sequence } => Some(sequence),
-            Self::Padding | Self::Length | Self::Version(_) => None,
+            Self::Length | Self::Version(_) => None,
         }
     }
 }
@@ -104,7 +100,7 @@ impl From<LengthError> for DecodeError {
 }
 
 impl Content {
-    /// Writes and pads the content.
+    /// Writes the content.
     ///
     /// # Errors
     /// [`EncodeError::TooLong`].
@@ -115,21 +111,20 @@ impl Content {
         if body.len() > MAX_BODY_BYTES {
             return Err(EncodeError::TooLong);
         }
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len() + padding::BUCKET_STEP_BYTES);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
         bytes.extend_from_slice(&[VERSION, kind]);
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
         bytes.extend_from_slice(&self.sent_at_millis.to_be_bytes());
         bytes.extend_from_slice(&self.conversation);
         bytes.extend_from_slice(body);
-        padding::pad(bytes).map_err(|_| EncodeError::TooLong)
+        Ok(bytes)
     }
 
-    /// Takes the padding off and reads the content.
+    /// Reads the content.
     ///
     /// # Errors
     /// [`DecodeError`], by what is wrong.
-    pub fn decode(padded: &[u8]) -> Result<Self, DecodeError> {
-        let bytes = padding::unpad(padded).map_err(|_| DecodeError::Padding)?;
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
         if version != VERSION {
@@ -195,10 +190,8 @@ mod tests {
             &[0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18],
             &[0x20; 16],
             "héllo".as_bytes(),
-            &[0x80],
         ];
-        assert_eq!(encoded[..41], head.concat());
-        assert_eq!(encoded[41..], [0; 704 - 41]);
+        assert_eq!(encoded, head.concat());
         assert_eq!(Content::decode(&encoded), Ok(content("héllo")));
     }
 
@@ -206,7 +199,10 @@ mod tests {
     fn a_text_has_at_most_what_the_largest_bucket_holds() {
         let longest = content(&"x".repeat(MAX_BODY_BYTES));
         let encoded = longest.encode().unwrap();
-        assert_eq!(encoded.len(), padding::LAST_BUCKET_BYTES);
+        assert_eq!(
+            padding::bucket(encoded.len() + 1),
+            Some(padding::LAST_BUCKET_BYTES)
+        );
         assert_eq!(Content::decode(&encoded), Ok(longest));
         assert_eq!(
             content(&"x".repeat(MAX_BODY_BYTES + 1)).encode(),
@@ -245,17 +241,11 @@ mod tests {
 
     #[test]
     fn what_is_not_content_is_refused() {
-        let pad = |bytes: &[u8]| padding::pad(bytes.to_vec()).unwrap();
-        assert_eq!(Content::decode(&[]), Err(DecodeError::Padding));
-        assert_eq!(Content::decode(&[1; 704]), Err(DecodeError::Padding));
-        assert_eq!(Content::decode(&pad(&[])), Err(DecodeError::Length));
-        assert_eq!(Content::decode(&pad(&[2, 1])), Err(DecodeError::Version(2)));
+        assert_eq!(Content::decode(&[]), Err(DecodeError::Length));
+        assert_eq!(Content::decode(&[2, 1]), Err(DecodeError::Version(2)));
+        assert_eq!(Content::decode(&[1; HEAD_BYTES - 1]), Err(DecodeError::Length));
         assert_eq!(
-            Content::decode(&pad(&[1; HEAD_BYTES - 1])),
-            Err(DecodeError::Length)
-        );
-        assert_eq!(
-            Content::decode(&pad(&[1; HEAD_BYTES])).map(|content| content.body),
+            Content::decode(&[1; HEAD_BYTES]).map(|content| content.body),
             Ok(Body::Text(String::new()))
         );
         assert_eq!(DecodeError::Length.sequence(), None);
@@ -277,7 +267,6 @@ mod tests {
         ) {
             let content = Content { sequence, sent_at_millis, conversation, body: Body::Text(text) };
             let encoded = content.encode().unwrap();
-            prop_assert!(encoded.len() % padding::BUCKET_STEP_BYTES == padding::FIRST_BUCKET_BYTES);
             prop_assert_eq!(Content::decode(&encoded), Ok(content));
         }
 
@@ -285,10 +274,8 @@ mod tests {
         fn no_bytes_make_decoding_fail_otherwise_than_by_its_error(
             bytes in proptest::collection::vec(any::<u8>(), 0..64)
         ) {
-            let _ = Content::decode(&bytes);
-            let padded = padding::pad(bytes).unwrap();
-            if let Ok(content) = Content::decode(&padded) {
-                prop_assert_eq!(content.encode().unwrap(), padded);
+            if let Ok(content) = Content::decode(&bytes) {
+                prop_assert_eq!(content.encode().unwrap(), bytes);
             }
         }
     }

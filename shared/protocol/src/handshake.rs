@@ -1,31 +1,36 @@
-//! X3DH: how two devices agree on a session while one of them is away.
+//! X3DH with ML-KEM-768: how two devices agree on a session while one of them is away.
 //!
 //! The initiator A takes B's published [`PrekeyBundle`], makes a base key, and computes
 //!
 //! ```text
 //! DH1 = ECDH(identity A, signed prekey B)      DH2 = ECDH(base A, identity B)
 //! DH3 = ECDH(base A, signed prekey B)          DH4 = ECDH(base A, one-time prekey B)
-//! root = HKDF(salt: label, secret: DH1 || DH2 || DH3 [|| DH4], info: label || transcript)
+//! KEM secret, ciphertext = Encaps(KEM key of the signed prekey B)
+//! root = HKDF(salt: label, secret: DH1 || DH2 || DH3 [|| DH4] || KEM secret, info: label || transcript)
 //! ```
 //!
 //! B computes the same from its private halves and what A's first messages carry. DH1 and DH2 authenticate
-//! both devices, DH3 and DH4 make the secret fresh. DH4 falls away when B's one-time prekeys are used up;
-//! the transcript says so, hence both sides know and nobody between them can take it away.
+//! both devices, DH3 and DH4 make the secret fresh, the KEM secret keeps it from whoever breaks all of them
+//! with a quantum computer later. There is no handshake without one. DH4 falls away when B's one-time prekeys
+//! are used up; the transcript says so, hence both sides know and nobody between them can take it away.
 //!
 //! The *transcript* is a hash over all both sides must agree on: version and suite, both addresses, both
-//! signing keys and identity keys, the base key, every prekey with its id. It goes into the key derivation
-//! and into the associated data of every message. See the Signal specification "The X3DH Key Agreement
-//! Protocol" (2016) for the rest; what differs is written in `docs/protocol.md`.
+//! signing keys and identity keys, the base key, every prekey with its id, the KEM ciphertext. It
+//! goes into the key derivation and into the associated data of every message. See the Signal specifications
+//! "The X3DH Key Agreement Protocol" (2016) and "The PQXDH Key Agreement Protocol" (2023) for the rest; what
+//! differs is written in `docs/protocol.md`.
 
+mod answered;
 mod bundle;
 mod initiate;
 mod respond;
 mod secret;
 mod transcript;
 
-pub use bundle::{BundleError, PrekeyBundle};
+pub use answered::{AnsweredOpenings, OPENING_DIGEST_BYTES};
+pub use bundle::{BundleError, PrekeyBundle, PublishedSignedPrekey};
 pub use initiate::{InitiateError, initiate};
-pub use respond::{RespondError, respond};
+pub use respond::{OneTime, RespondError, respond};
 
 /// Bytes of a device's address at most, so that its length fits one byte of the transcript.
 pub const MAX_ADDRESS_BYTES: usize = 255;
@@ -44,10 +49,11 @@ mod tests {
             DeviceKeys, IdentityKeyPair, KeyError, OneTimePrekeyPair, PUBLIC_KEY_BYTES, SignedPrekeyPair,
             SigningKeyPair, TheirDevice,
         },
-        message::MAX_MESSAGE_BYTES,
+        message::{MAX_MESSAGE_BYTES, PrekeyMessage},
         session::DecryptError,
         testing::{
-            Device, ONE, Refused, Scripted, ZERO_POINT, fresh, negated, negated_private, prekey, receive, rng,
+            Device, NOW, ONE, Refused, Scripted, ZERO_POINT, fresh, negated, negated_private, prekey,
+            receive, rng,
         },
     };
 
@@ -60,8 +66,9 @@ mod tests {
     const IDENTITY_KEY: usize = 43;
     const IDENTITY_SIGNATURE: usize = 76;
     const BASE_KEY: usize = 140;
-    const RATCHET_KEY: usize = 173;
-    const COUNTER: usize = 210;
+    const KEM_CIPHERTEXT: usize = 173;
+    const RATCHET_KEY: usize = 1261;
+    const COUNTER: usize = 1302;
 
     fn put<const N: usize>(message: &[u8], at: usize, bytes: [u8; N]) -> Vec<u8> {
         let mut message = message.to_vec();
@@ -69,9 +76,29 @@ mod tests {
         message
     }
 
+    /// What a device publishes of a signed prekey.
+    fn published<'a>(
+        id: u32,
+        key: &'a [u8],
+        of: &'a SignedPrekeyPair,
+        signature: &'a [u8; 64],
+    ) -> PublishedSignedPrekey<'a> {
+        PublishedSignedPrekey {
+            id,
+            key,
+            kem_key: of.public().kem_key(),
+            signature,
+        }
+    }
+
+    /// The private keys of a signed prekey with another scalar.
+    fn with_scalar(scalar: &[u8; 32], of: &SignedPrekeyPair) -> Vec<u8> {
+        [scalar.as_slice(), &of.to_bytes()[32..]].concat()
+    }
+
     /// Alice's first message to Bob.
     fn first_message(alice: &Device, bob: &Device) -> Vec<u8> {
-        alice.initiate(bob).encrypt(&mut fresh(), b"hello").unwrap()
+        alice.initiate(bob).encrypt(&mut fresh(), b"hello", NOW).unwrap()
     }
 
     #[test]
@@ -82,13 +109,13 @@ mod tests {
             assert_eq!(bundle.has_one_time_prekey(), one_time.is_some());
             let rng = &mut fresh();
             let mut ours = initiate(rng, &alice.keys, &alice.address, &bundle, &bob.address).unwrap();
-            let message = ours.encrypt(rng, b"hello").unwrap();
+            let message = ours.encrypt(rng, b"hello", NOW).unwrap();
             let (mut theirs, plaintext) = bob.respond(&alice, &message).unwrap();
             assert_eq!(plaintext, b"hello");
             assert_eq!((ours.id(), ours.base_key()), (theirs.id(), theirs.base_key()));
             assert_eq!(ours.used_one_time_prekey(), one_time.is_some());
             assert_eq!(theirs.used_one_time_prekey(), one_time.is_some());
-            let answer = theirs.encrypt(rng, b"answer").unwrap();
+            let answer = theirs.encrypt(rng, b"answer", NOW).unwrap();
             assert_eq!(receive(&mut ours, &answer).unwrap(), b"answer");
         }
     }
@@ -98,7 +125,7 @@ mod tests {
         let (alice, bob) = Device::alice_and_bob();
         let mut ours = alice.initiate(&bob);
         let messages: Vec<_> = (0..3_u8)
-            .map(|i| ours.encrypt(&mut fresh(), &[i]).unwrap())
+            .map(|i| ours.encrypt(&mut fresh(), &[i], NOW).unwrap())
             .collect();
         let (mut theirs, plaintext) = bob.respond(&alice, &messages[2]).unwrap();
         assert_eq!(plaintext, [2]);
@@ -120,12 +147,14 @@ mod tests {
         let alice_of_one = DeviceKeys::new(alice.keys.signing().clone(), one);
         let bundle =
             |device: TheirDevice, signed: [u8; PUBLIC_KEY_BYTES], one_time: [u8; PUBLIC_KEY_BYTES]| {
+                let kem_key = bob.signed.public().kem_key();
                 let signature = bob.keys.signing().sign(
-                    &crate::keys::SignedPrekey::from_bytes(7, &signed)
+                    &crate::keys::SignedPrekey::from_bytes(7, &signed, kem_key)
                         .unwrap()
                         .signed_bytes(),
                 );
-                PrekeyBundle::verify(device, (7, &signed, &signature), Some((9, &one_time))).unwrap()
+                let signed = published(7, &signed, &bob.signed, &signature);
+                PrekeyBundle::verify(device, signed, Some((9, &one_time))).unwrap()
             };
         let (signed, one_time) = (bob.signed.public().to_bytes(), bob.one_time.public().to_bytes());
         let bob_device = bob.keys.public();
@@ -146,7 +175,7 @@ mod tests {
             ("DH4", &alice.keys, ONE, bundle(bob_device, signed, ZERO_POINT)),
         ];
         for (which, ours, base, bundle) in rows {
-            let rng = &mut Scripted::new(&[&base]);
+            let rng = &mut Scripted::new(&[&base, &[5; 32]]);
             let result = initiate(rng, ours, &alice.address, &bundle, &bob.address);
             assert_eq!(result.err(), Some(InitiateError::ZeroSecret), "{which}");
         }
@@ -166,7 +195,7 @@ mod tests {
             bob.keys.signing().clone(),
             IdentityKeyPair::from_bytes(&ONE).unwrap(),
         );
-        let signed_one = SignedPrekeyPair::from_bytes(7, &ONE).unwrap();
+        let signed_one = SignedPrekeyPair::from_bytes(7, &with_scalar(&ONE, &bob.signed)).unwrap();
         let one_time_one = OneTimePrekeyPair::from_bytes(9, &ONE).unwrap();
         let rows = [
             (
@@ -201,7 +230,7 @@ mod tests {
                 ours,
                 &bob.address,
                 signed,
-                Some(one_time),
+                OneTime::Prekey(one_time),
                 theirs,
                 &alice.address,
                 &message,
@@ -236,11 +265,12 @@ mod tests {
                             from: &[u8],
                             message: &[u8]| {
             let message = prekey(message);
+            let answered = AnsweredOpenings::new(message.signed_prekey_id());
             respond(
                 keys,
                 address,
                 signed,
-                one_time,
+                one_time.map_or(OneTime::Answered(&answered), OneTime::Prekey),
                 &message.sender().unwrap(),
                 from,
                 &message,
@@ -313,10 +343,11 @@ mod tests {
 
         // Prekeys negated, or under another id.
         let signed = bob.signed.to_bytes();
+        let scalar = *signed.first_chunk::<32>().unwrap();
         let one_time = bob.one_time.to_bytes();
         let rows = [
             (
-                signed_as(7, &negated_private(&signed)),
+                signed_as(7, &with_scalar(&negated_private(&scalar), &bob.signed)),
                 one_time_as(9, one_time.as_ref()),
                 message.clone(),
             ),
@@ -366,13 +397,18 @@ mod tests {
             TheirDevice::verify(&signing.public().to_bytes(), &identity, &signing.sign(&vouched)).unwrap();
         let bundle = PrekeyBundle::verify(
             device,
-            (7, &bob.signed.public().to_bytes(), &bob.signed.sign(signing)),
+            published(
+                7,
+                &bob.signed.public().to_bytes(),
+                &bob.signed,
+                &bob.signed.sign(signing),
+            ),
             Some((9, &bob.one_time.public().to_bytes())),
         )
         .unwrap();
         let rng = &mut fresh();
         let mut session = initiate(rng, &alice.keys, &alice.address, &bundle, &mallory.address).unwrap();
-        let message = session.encrypt(rng, b"for Mallory").unwrap();
+        let message = session.encrypt(rng, b"for Mallory", NOW).unwrap();
         assert_eq!(bob.respond(&alice, &message).err(), Some(FORGED));
     }
 
@@ -393,7 +429,7 @@ mod tests {
             other_signing.public(),
             Device::new(9).keys.public(),
         ] {
-            let one_time = Some(&bob.one_time);
+            let one_time = OneTime::Prekey(&bob.one_time);
             let result = respond(
                 &bob.keys,
                 &bob.address,
@@ -415,7 +451,12 @@ mod tests {
             bob.signed.sign(bob.keys.signing()),
         );
         let verify = |device: &Device, id, key: &[u8], signature: &[u8; 64]| {
-            PrekeyBundle::verify(device.keys.public(), (id, key, signature), None).map(|_| ())
+            PrekeyBundle::verify(
+                device.keys.public(),
+                published(id, key, &bob.signed, signature),
+                None,
+            )
+            .map(|_| ())
         };
         assert_eq!(verify(&bob, 7, &key, &signature), Ok(()));
 
@@ -458,7 +499,8 @@ mod tests {
         off_curve[32] = 1;
         let verify = |signed: (u32, &[u8]), one_time: (u32, &[u8])| {
             let (id, key) = signed;
-            PrekeyBundle::verify(bob.keys.public(), (id, key, &signature), Some(one_time)).map(|_| ())
+            let signed = published(id, key, &bob.signed, &signature);
+            PrekeyBundle::verify(bob.keys.public(), signed, Some(one_time)).map(|_| ())
         };
         assert_eq!(verify((7, &key), (9, &one_time)), Ok(()));
         let signed = |error| Err(BundleError::SignedPrekey(error));
@@ -490,13 +532,22 @@ mod tests {
         let device = bob.keys.public();
         let long_term = [device.signing_key().to_bytes(), device.identity_key().to_bytes()];
         for twice in [key, long_term[0], long_term[1]] {
-            let result = PrekeyBundle::verify(device.clone(), (7, &key, &signature), Some((9, &twice)));
+            let result = PrekeyBundle::verify(
+                device.clone(),
+                published(7, &key, &bob.signed, &signature),
+                Some((9, &twice)),
+            );
             assert_eq!(result, Err(BundleError::SameKey));
         }
         for twice in long_term {
-            let prekey = crate::keys::SignedPrekey::from_bytes(7, &twice).unwrap();
+            let kem_key = bob.signed.public().kem_key();
+            let prekey = crate::keys::SignedPrekey::from_bytes(7, &twice, kem_key).unwrap();
             let signature = bob.keys.signing().sign(&prekey.signed_bytes());
-            let result = PrekeyBundle::verify(device.clone(), (7, &twice, &signature), None);
+            let result = PrekeyBundle::verify(
+                device.clone(),
+                published(7, &twice, &bob.signed, &signature),
+                None,
+            );
             assert_eq!(result, Err(BundleError::SameKey));
         }
     }
@@ -519,7 +570,7 @@ mod tests {
             &bob.keys,
             &bob.address,
             &bob.signed,
-            None,
+            OneTime::Answered(&AnsweredOpenings::new(7)),
             &sender,
             &alice.address,
             &parsed,
@@ -531,9 +582,172 @@ mod tests {
     fn x11_all_prekey_messages_of_a_session_have_one_base_key_and_no_two_sessions_do() {
         let (alice, bob) = Device::alice_and_bob();
         let mut session = alice.initiate(&bob);
-        let mut base_key = || *prekey(&session.encrypt(&mut fresh(), b"hello").unwrap()).base_key();
+        let mut base_key = || *prekey(&session.encrypt(&mut fresh(), b"hello", NOW).unwrap()).base_key();
         assert_eq!(base_key(), base_key());
         assert_ne!(base_key(), *alice.initiate(&bob).base_key());
+    }
+
+    /// Alice's first message to Bob, who has no one-time prekey left.
+    fn first_message_without(alice: &Device, bob: &Device) -> PrekeyMessage {
+        let bundle = bob.bundle_with(None);
+        let rng = &mut fresh();
+        let mut session = initiate(rng, &alice.keys, &alice.address, &bundle, &bob.address).unwrap();
+        prekey(&session.encrypt(rng, b"hello", NOW).unwrap())
+    }
+
+    fn answer(
+        bob: &Device,
+        from: &Device,
+        message: &PrekeyMessage,
+        answered: &AnsweredOpenings,
+    ) -> Result<Vec<u8>, RespondError> {
+        let sender = from.keys.public();
+        let one_time = bob.one_time(message, answered);
+        let (keys, address) = (&bob.keys, &bob.address);
+        respond(
+            keys,
+            address,
+            &bob.signed,
+            one_time,
+            &sender,
+            &from.address,
+            message,
+        )
+        .map(|(_, content)| content)
+    }
+
+    #[test]
+    fn x11_an_opening_without_a_one_time_prekey_is_answered_once_also_after_a_restart() {
+        let (alice, bob) = Device::alice_and_bob();
+        let (message, other) = (
+            first_message_without(&alice, &bob),
+            first_message_without(&alice, &bob),
+        );
+        let mut answered = AnsweredOpenings::new(7);
+        assert_eq!(answer(&bob, &alice, &message, &answered).unwrap(), b"hello");
+        let stored = answered.remember(&message);
+        assert_eq!(
+            answer(&bob, &alice, &message, &answered),
+            Err(RespondError::Replayed)
+        );
+        let restarted = AnsweredOpenings::from_digests(7, [stored]);
+        assert_eq!(restarted, answered);
+        assert_eq!(
+            answer(&bob, &alice, &message, &restarted),
+            Err(RespondError::Replayed)
+        );
+        assert!(answer(&bob, &alice, &other, &restarted).is_ok());
+        // What was answered under another signed prekey says nothing about this one.
+        let elsewhere = AnsweredOpenings::new(8);
+        assert_eq!(
+            answer(&bob, &alice, &message, &elsewhere),
+            Err(RespondError::SignedPrekey)
+        );
+    }
+
+    #[test]
+    fn x11_openings_that_cannot_be_remembered_are_refused() {
+        let (alice, bob) = Device::alice_and_bob();
+        let message = first_message_without(&alice, &bob);
+        let digest = |number: usize| {
+            let mut digest = [0; OPENING_DIGEST_BYTES];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            digest
+        };
+        let up_to = |count| AnsweredOpenings::from_digests(7, (0..count).map(digest));
+        assert_eq!(up_to(AnsweredOpenings::MAX).len(), 4_096);
+        assert!(answer(&bob, &alice, &message, &up_to(AnsweredOpenings::MAX - 1)).is_ok());
+        assert_eq!(
+            answer(&bob, &alice, &message, &up_to(AnsweredOpenings::MAX)),
+            Err(RespondError::TooManyOpenings)
+        );
+        // Those with a one-time prekey need no memory.
+        let with = prekey(&first_message(&alice, &bob));
+        assert!(answer(&bob, &alice, &with, &up_to(AnsweredOpenings::MAX)).is_ok());
+        assert!(AnsweredOpenings::new(7).is_empty());
+    }
+
+    #[test]
+    fn x15_x16_a_signed_prekey_without_its_own_encapsulation_key_is_refused() {
+        let (bob, mallory) = (Device::new(2), Device::new(3));
+        let key = bob.signed.public().to_bytes();
+        let signature = bob.signed.sign(bob.keys.signing());
+        let verify = |kem_key: &[u8]| {
+            let signed = PublishedSignedPrekey {
+                id: 7,
+                key: &key,
+                kem_key,
+                signature: &signature,
+            };
+            PrekeyBundle::verify(bob.keys.public(), signed, None).map(|_| ())
+        };
+        let own = *bob.signed.public().kem_key();
+        assert_eq!(verify(&own), Ok(()));
+        let no_key = Err(BundleError::SignedPrekey(KeyError::Kem));
+        assert_eq!(verify(&[]), no_key, "stripped");
+        assert_eq!(verify(&key), no_key, "an EC key in its place");
+        assert_eq!(verify(&own[..1183]), no_key);
+        assert_eq!(
+            verify(mallory.signed.public().kem_key()),
+            Err(BundleError::Signature)
+        );
+        // Its last 32 bytes are a seed of any value, so only the signature guards them.
+        let mut flipped = own;
+        flipped[1183] ^= 1;
+        assert_eq!(verify(&flipped), Err(BundleError::Signature));
+    }
+
+    #[test]
+    fn x16_a_ciphertext_for_another_encapsulation_key_gives_no_session() {
+        let (alice, bob) = Device::alice_and_bob();
+        let message = first_message(&alice, &bob);
+        for at in [0, 1087] {
+            let mut changed = message.clone();
+            changed[KEM_CIPHERTEXT + at] ^= 1;
+            assert_eq!(bob.respond(&alice, &changed).err(), Some(FORGED));
+        }
+        // Bob with the same P-256 key and another ML-KEM key.
+        let stored = bob.signed.to_bytes();
+        let other = [&stored[..32], &[9; 64]].concat();
+        let other = SignedPrekeyPair::from_bytes(7, &other).unwrap();
+        assert_eq!(other.public().to_bytes(), bob.signed.public().to_bytes());
+        let message = prekey(&message);
+        let (sender, one_time) = (alice.keys.public(), OneTime::Prekey(&bob.one_time));
+        let result = respond(
+            &bob.keys,
+            &bob.address,
+            &other,
+            one_time,
+            &sender,
+            &alice.address,
+            &message,
+        );
+        assert_eq!(result.err(), Some(FORGED));
+    }
+
+    /// What is left, and documented: whoever has Bob's *signed prekey* can pose as anyone towards him.
+    #[test]
+    fn x17_whoever_lacks_bobs_signed_prekey_cannot_pose_as_alice_to_him() {
+        let (alice, bob) = Device::alice_and_bob();
+        // The thief knows Alice's public keys and can compute DH2 to DH4 and the KEM secret, for it makes the base
+        // key itself; DH1 needs Alice's identity key or Bob's signed prekey.
+        let rng = &mut fresh();
+        let mut session = initiate(
+            rng,
+            &DeviceKeys::new(
+                SigningKeyPair::generate(&mut fresh()),
+                IdentityKeyPair::generate(&mut fresh()),
+            ),
+            &alice.address,
+            &bob.bundle(),
+            &bob.address,
+        )
+        .unwrap();
+        let forged = session.encrypt(rng, b"I am Alice", NOW).unwrap();
+        let forged = put(&forged, SIGNING_KEY, alice.keys.signing().public().to_bytes());
+        let forged = put(&forged, IDENTITY_KEY, alice.keys.identity().public().to_bytes());
+        let forged = put(&forged, IDENTITY_SIGNATURE, alice.keys.identity_signature());
+        assert_eq!(bob.respond(&alice, &forged).err(), Some(FORGED));
     }
 
     #[test]
@@ -557,7 +771,7 @@ mod tests {
             &bob.bundle_with(None),
             &bob.address,
         );
-        let without = prekey(&without.unwrap().encrypt(&mut fresh(), b"hello").unwrap());
+        let without = prekey(&without.unwrap().encrypt(&mut fresh(), b"hello", NOW).unwrap());
         let other_signed = SignedPrekeyPair::generate(8, &mut rng(9)).unwrap();
         let other_one_time = OneTimePrekeyPair::generate(10, &mut rng(9)).unwrap();
         let rows = [
@@ -583,6 +797,8 @@ mod tests {
         ];
         for (signed, one_time, message, expected) in rows {
             let sender = alice.keys.public();
+            let answered = AnsweredOpenings::new(signed.id());
+            let one_time = one_time.map_or(OneTime::Answered(&answered), OneTime::Prekey);
             let result = respond(
                 &bob.keys,
                 &bob.address,
@@ -622,7 +838,7 @@ mod tests {
             (alice.keys.public(), RespondError::OwnKey),
             (bob.keys.public(), RespondError::Sender),
         ] {
-            let one_time = Some(&alice.one_time);
+            let one_time = OneTime::Prekey(&alice.one_time);
             let result = respond(
                 &alice.keys,
                 &alice.address,
@@ -660,7 +876,7 @@ mod tests {
             assert_eq!(result.err(), (!valid).then_some(InitiateError::Address));
         }
         for ours in [too_long.as_slice(), &[], &alice.address] {
-            let (one_time, sender) = (Some(&bob.one_time), alice.keys.public());
+            let (one_time, sender) = (OneTime::Prekey(&bob.one_time), alice.keys.public());
             let result = respond(
                 &bob.keys,
                 ours,
@@ -685,7 +901,8 @@ mod tests {
             let Ok(crate::Message::Prekey(flipped)) = crate::Message::parse(&flipped) else {
                 continue;
             };
-            let one_time = flipped.one_time_prekey_id().map(|_| &bob.one_time);
+            let answered = AnsweredOpenings::new(flipped.signed_prekey_id());
+            let one_time = bob.one_time(&flipped, &answered);
             // The sender is known, so nothing but the message's own authentication guards its signature.
             let sender = alice.keys.public();
             let result = respond(

@@ -1,26 +1,33 @@
 //! The keys of a device.
 //!
-//! Each device has a *signing key* (ECDSA), an *identity key* (ECDH), a *signed prekey* that it replaces
-//! from time to time, and *one-time prekeys*, one for each session others open with it. The signing key
+//! Each device has a *signing key* (ECDSA), an *identity key* (ECDH), a *signed prekey* (ECDH and ML-KEM) that it
+//! replaces from time to time, and *one-time prekeys*, one for each session others open with it. The signing key
 //! vouches for the identity key and for the signed prekey; no key serves two purposes.
 //!
 //! Ours and theirs are different types: a pair holds the private half, is zeroized when dropped and does not
 //! print it; its public counterpart is a point checked once, when it was read.
 
+mod account;
 mod device;
 mod identity;
 mod prekeys;
 mod signing;
 
+pub use account::{AccountKey, AccountKeyPair};
 pub use device::{DeviceKeys, TheirDevice};
 pub use identity::{IdentityKey, IdentityKeyPair};
 pub use prekeys::{OneTimePrekey, OneTimePrekeyPair, SignedPrekey, SignedPrekeyPair};
 pub use signing::{SigningKeyPair, VerifyingKey};
 
-use crate::primitives::{self, BadSignature, POINT_BYTES, PointError, SCALAR_BYTES, ScalarError};
+use crate::primitives::{
+    self, BadSignature, KemKeyError, POINT_BYTES, PointError, SCALAR_BYTES, ScalarError,
+};
 
 /// Bytes of a public key: a compressed SEC1 point (SEC 1, section 2.3.3), the only encoding accepted.
 pub const PUBLIC_KEY_BYTES: usize = POINT_BYTES;
+
+/// Bytes of an ML-KEM-768 encapsulation key (FIPS 203).
+pub const KEM_KEY_BYTES: usize = primitives::KEM_KEY_BYTES;
 
 /// Bytes of a private key: a big-endian scalar.
 pub const PRIVATE_KEY_BYTES: usize = SCALAR_BYTES;
@@ -40,7 +47,10 @@ pub enum KeyError {
     /// No point of the curve has this x-coordinate.
     #[error("not a point of the curve")]
     Curve,
-    /// A private key is not 32 bytes, or no number from 1 to n − 1.
+    /// An encapsulation key has another length, or a coefficient that is not reduced.
+    #[error("not an ML-KEM-768 encapsulation key")]
+    Kem,
+    /// A private key has another length, or its scalar is no number from 1 to n − 1.
     #[error("not a private key")]
     Private,
     /// A prekey's id lies outside 1 to [`MAX_PREKEY_ID`].
@@ -54,6 +64,12 @@ impl From<PointError> for KeyError {
             PointError::Encoding => Self::Encoding,
             PointError::Curve => Self::Curve,
         }
+    }
+}
+
+impl From<KemKeyError> for KeyError {
+    fn from(_: KemKeyError) -> Self {
+        Self::Kem
     }
 }
 
@@ -114,6 +130,7 @@ mod tests {
     fn x01_x04_every_public_key_is_checked_when_it_is_read() {
         let device = Device::new(1);
         let good = device.keys.identity().public().to_bytes();
+        let kem_key = *device.signed.public().kem_key();
         let off_curve = [[2].as_slice(), &[0; 31], &[1]].concat();
         let not_reduced = [[3].as_slice(), &[0xff; 32]].concat();
         let uncompressed = [[4].as_slice(), &[1; 64]].concat();
@@ -128,7 +145,7 @@ mod tests {
         for (bytes, expected) in rows {
             assert_eq!(VerifyingKey::from_bytes(bytes).map(|_| ()), expected);
             assert_eq!(IdentityKey::from_bytes(bytes).map(|_| ()), expected);
-            assert_eq!(SignedPrekey::from_bytes(1, bytes).map(|_| ()), expected);
+            assert_eq!(SignedPrekey::from_bytes(1, bytes, &kem_key).map(|_| ()), expected);
             assert_eq!(OneTimePrekey::from_bytes(1, bytes).map(|_| ()), expected);
         }
     }
@@ -157,7 +174,7 @@ mod tests {
         let alice = Device::new(1);
         let identity = alice.keys.identity().public().to_bytes();
         // The identity key, offered as a signed prekey, and a signed prekey, offered as the identity key.
-        let prekey = SignedPrekey::from_bytes(7, &identity).unwrap();
+        let prekey = SignedPrekey::from_bytes(7, &identity, alice.signed.public().kem_key()).unwrap();
         let verifier = alice.keys.signing().public();
         assert!(
             verifier
@@ -190,7 +207,11 @@ mod tests {
 
     #[test]
     fn x14_the_id_of_a_prekey_has_31_bits_and_is_not_zero() {
-        let key = Device::new(1).signed.public().to_bytes();
+        let device = Device::new(1);
+        let (key, kem_key) = (
+            device.signed.public().to_bytes(),
+            device.signed.public().kem_key(),
+        );
         for (id, valid) in [
             (0, false),
             (1, true),
@@ -209,7 +230,7 @@ mod tests {
                 expected
             );
             assert_eq!(
-                SignedPrekeyPair::from_bytes(id, &ONE).map(|pair| pair.id()),
+                SignedPrekeyPair::from_bytes(id, &[ONE; 3].concat()).map(|pair| pair.id()),
                 expected
             );
             assert_eq!(
@@ -217,7 +238,7 @@ mod tests {
                 expected
             );
             assert_eq!(
-                SignedPrekey::from_bytes(id, &key).map(|prekey| prekey.id()),
+                SignedPrekey::from_bytes(id, &key, kem_key).map(|prekey| prekey.id()),
                 expected
             );
             assert_eq!(
@@ -243,14 +264,49 @@ mod tests {
             assert_eq!(SigningKeyPair::from_bytes(bytes).err(), Some(KeyError::Private));
             assert_eq!(IdentityKeyPair::from_bytes(bytes).err(), Some(KeyError::Private));
             assert_eq!(
-                SignedPrekeyPair::from_bytes(1, bytes).err(),
-                Some(KeyError::Private)
-            );
-            assert_eq!(
                 OneTimePrekeyPair::from_bytes(1, bytes).err(),
                 Some(KeyError::Private)
             );
         }
+        let zero = [[0; 32], ONE, ONE].concat();
+        let good = [ONE; 3].concat();
+        for bytes in [
+            zero.as_slice(),
+            &good[..95],
+            &[good.as_slice(), &[0]].concat(),
+            &ONE,
+            &[],
+        ] {
+            assert_eq!(
+                SignedPrekeyPair::from_bytes(1, bytes).err(),
+                Some(KeyError::Private)
+            );
+        }
+    }
+
+    #[test]
+    fn x01_x16_an_encapsulation_key_is_checked_when_it_is_read() {
+        let device = Device::new(1);
+        let key = device.signed.public().to_bytes();
+        let good = *device.signed.public().kem_key();
+        let mut not_reduced = good;
+        not_reduced[..3].fill(0xff);
+        let rows: [(&[u8], Result<(), KeyError>); 6] = [
+            (&good, Ok(())),
+            (&not_reduced, Err(KeyError::Kem)),
+            (&good[1..], Err(KeyError::Kem)),
+            (&[good.as_slice(), &[0]].concat(), Err(KeyError::Kem)),
+            (&key, Err(KeyError::Kem)),
+            (&[], Err(KeyError::Kem)),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(SignedPrekey::from_bytes(1, &key, bytes).map(|_| ()), expected);
+        }
+        // Nor is one the other.
+        assert_eq!(
+            SignedPrekey::from_bytes(1, &good, &good).err(),
+            Some(KeyError::Encoding)
+        );
     }
 
     #[test]

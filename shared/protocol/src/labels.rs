@@ -4,10 +4,10 @@
 //! or key derivation, so no two uses can ever see the same input.
 
 /// First input of the hash over what a handshake binds. Names the version and the whole suite.
-pub(crate) const TRANSCRIPT: &[u8] = b"Waxwing v1 transcript P-256 HKDF-SHA-256 AES-256-GCM\0";
+pub(crate) const TRANSCRIPT: &[u8] = b"Waxwing v1 transcript P-256 ML-KEM-768 HKDF-SHA-256 AES-256-GCM\0";
 
 /// Salt of the extraction from a handshake's shared secrets.
-pub(crate) const HANDSHAKE: &[u8] = b"Waxwing v1 handshake X3DH\0";
+pub(crate) const HANDSHAKE: &[u8] = b"Waxwing v1 handshake X3DH ML-KEM-768\0";
 
 /// The first root key of a session, from a handshake.
 pub(crate) const SESSION_ROOT: &[u8] = b"Waxwing v1 session root\0";
@@ -24,14 +24,44 @@ pub(crate) const CHAIN_NEXT: &[u8] = b"Waxwing v1 chain next\0";
 /// The key of one message, from a chain key.
 pub(crate) const CHAIN_MESSAGE: &[u8] = b"Waxwing v1 chain message\0";
 
+/// The secret of a post-quantum step, from what the key encapsulation gave.
+pub(crate) const RATCHET_KEM_SECRET: &[u8] = b"Waxwing v1 ratchet kem secret\0";
+
+/// What shows that both sides of a post-quantum step have the same secret.
+pub(crate) const RATCHET_KEM_CONFIRMATION: &[u8] = b"Waxwing v1 ratchet kem confirmation\0";
+
+/// Before what names an opening that was answered without a one-time prekey.
+pub(crate) const ANSWERED_OPENING: &[u8] = b"Waxwing v1 answered opening\0";
+
 /// First bytes of the associated data of every message.
 pub(crate) const MESSAGE: &[u8] = b"Waxwing v1 message\0";
 
 /// Before the identity key, under the identity signature.
 pub(crate) const IDENTITY_SIGNATURE: &[u8] = b"Waxwing v1 identity key";
 
-/// Before id and key, under a signed prekey's signature.
+/// Before id and both keys, under a signed prekey's signature.
 pub(crate) const SIGNED_PREKEY_SIGNATURE: &[u8] = b"Waxwing v1 signed prekey";
+
+/// First bytes of a device list, which the account key signs.
+pub(crate) const DEVICE_LIST_SIGNATURE: &[u8] = b"Waxwing v1 device list";
+
+/// First input of every round of a safety number's hash.
+pub(crate) const SAFETY_NUMBER: &[u8] = b"Waxwing v1 safety number\0";
+
+/// Salt of the extraction from a link's secret.
+pub(crate) const LINK: &[u8] = b"Waxwing v1 link\0";
+
+/// The key that seals a new device's name.
+pub(crate) const LINK_NAME: &[u8] = b"Waxwing v1 link name\0";
+
+/// The key that proves that a new device read the link's code.
+pub(crate) const LINK_PROOF: &[u8] = b"Waxwing v1 link proof\0";
+
+/// First bytes of what that proof covers.
+pub(crate) const LINK_REQUEST: &[u8] = b"Waxwing v1 link request\0";
+
+/// The proof of a registration lock, from what the slow function makes of a PIN.
+pub(crate) const REGISTRATION_LOCK: &[u8] = b"Waxwing v1 registration lock\0";
 
 #[cfg(test)]
 mod tests {
@@ -45,9 +75,19 @@ mod tests {
         RATCHET_CHAIN,
         CHAIN_NEXT,
         CHAIN_MESSAGE,
+        RATCHET_KEM_SECRET,
+        RATCHET_KEM_CONFIRMATION,
+        ANSWERED_OPENING,
         MESSAGE,
         IDENTITY_SIGNATURE,
         SIGNED_PREKEY_SIGNATURE,
+        DEVICE_LIST_SIGNATURE,
+        SAFETY_NUMBER,
+        LINK,
+        LINK_NAME,
+        LINK_PROOF,
+        LINK_REQUEST,
+        REGISTRATION_LOCK,
     ];
 
     #[test]

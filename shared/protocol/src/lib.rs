@@ -1,4 +1,4 @@
-//! The cryptography of Waxwing: X3DH and the Double Ratchet on P-256, value in, value out.
+//! The cryptography of Waxwing: X3DH and the Double Ratchet on P-256 with ML-KEM-768, value in, value out.
 //!
 //! Two devices that may never be awake at the same time agree on a *session* and write to each other in it so
 //! that each message has a key of its own, deleted once it was used. This crate does that and nothing else:
@@ -11,6 +11,8 @@
 //! - [`handshake`]: [`initiate`](handshake::initiate) and [`respond`](handshake::respond) make a session.
 //! - [`session`]: [`Session`] encrypts and decrypts.
 //! - [`message`]: what crosses the network. [`content`]: what it says, [`padding`] included.
+//! - Around people rather than messages, specified in `docs/accounts.md`: [`device_list`] (which devices an account has),
+//!   [`safety_number`] (what two people compare), [`linking`] (how a new device joins), [`pin`] (registration lock).
 //! - Inside: `labels` (all of them), `primitives` (all that touches a cryptographic crate), `codec`.
 //!
 //! # Example
@@ -36,22 +38,29 @@
 //!         &bob.identity().public().to_bytes(),
 //!         &bob.identity_signature(),
 //!     )?,
-//!     (1, &bob_signed.public().to_bytes(), &bob_signed.sign(bob.signing())),
+//!     handshake::PublishedSignedPrekey {
+//!         id: 1,
+//!         key: &bob_signed.public().to_bytes(),
+//!         kem_key: bob_signed.public().kem_key(),
+//!         signature: &bob_signed.sign(bob.signing()),
+//!     },
 //!     Some((1, &bob_one_time.public().to_bytes())),
 //! )?;
 //! let mut alice_session = handshake::initiate(&mut rng, &alice, b"alice.1", &bundle, b"bob.1")?;
-//! let first = alice_session.encrypt(&mut rng, b"Hello, Bob")?;
+//! let now_millis = 1_700_000_000_000;
+//! let first = alice_session.encrypt(&mut rng, b"Hello, Bob", now_millis)?;
 //!
 //! // Bob finds the private halves the message names, makes the session and reads.
 //! let Message::Prekey(first) = Message::parse(&first)? else { unreachable!() };
 //! assert_eq!((first.signed_prekey_id(), first.one_time_prekey_id()), (1, Some(1)));
-//! let (mut bob_session, plaintext) = handshake::respond(
-//!     &bob, b"bob.1", &bob_signed, Some(&bob_one_time), &first.sender()?, b"alice.1", &first,
+//! let one_time = handshake::OneTime::Prekey(&bob_one_time);
+//! let (mut bob_session, content) = handshake::respond(
+//!     &bob, b"bob.1", &bob_signed, one_time, &first.sender()?, b"alice.1", &first,
 //! )?;
-//! assert_eq!(plaintext, b"Hello, Bob");
+//! assert_eq!(content, b"Hello, Bob");
 //!
 //! // From here on both write as they like. Sessions are stored between messages.
-//! let answer = bob_session.encrypt(&mut rng, b"Hello, Alice")?;
+//! let answer = bob_session.encrypt(&mut rng, b"Hello, Alice", now_millis)?;
 //! let mut alice_session = Session::from_bytes(&alice_session.to_bytes())?;
 //! assert_eq!(alice_session.decrypt(&Message::parse(&answer)?)?, b"Hello, Alice");
 //! # Ok(())
@@ -62,12 +71,17 @@
 
 mod codec;
 pub mod content;
+pub mod device_list;
 pub mod handshake;
 pub mod keys;
 mod labels;
+pub mod linking;
 pub mod message;
 pub mod padding;
+pub mod pin;
 mod primitives;
+mod qr;
+pub mod safety_number;
 pub mod session;
 #[cfg(test)]
 mod testing;

@@ -5,11 +5,12 @@
 //! | ratchet | version 1, type 2, header, ciphertext, tag |
 //! | prekey | version 1, type 1, opening, header, ciphertext, tag |
 //!
-//! The *header* (53 bytes) says which message key opens the ciphertext: ratchet key (33), length of the
-//! sender's previous chain (u32), number of the message in this chain (u32), nonce (12). The *opening* (171
-//! bytes) says how to make the session: id of the signed prekey (u32), id of the one-time prekey (u32, 0 for
-//! none), the sender's signing key (33), identity key (33), identity signature (64), base key (33). Numbers
-//! are big-endian. Everything before the ciphertext is authenticated with it.
+//! The *header* (57 bytes) says which message key opens the ciphertext: ratchet key (33), how many post-quantum
+//! steps the root key of the chain has had (u32), length of the sender's previous chain (u32), number of the
+//! message in this chain (u32), nonce (12). The *opening* (1,259 bytes) says how to make the session: id of the
+//! signed prekey (u32), id of the one-time prekey (u32, 0 for none), the sender's signing key (33), identity
+//! key (33), identity signature (64), base key (33), KEM ciphertext (1,088). Numbers are big-endian.
+//! Everything before the ciphertext is authenticated with it.
 //!
 //! Parsing checks the layout and the encoding of points, not the curve: whoever computes with a key checks it
 //! first, and most messages bring no key that is new.
@@ -19,19 +20,20 @@ use std::fmt;
 use crate::{
     codec::{LengthError, Reader},
     keys::{DeviceError, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, TheirDevice},
-    primitives::{NONCE_BYTES, TAG_BYTES, is_compressed},
+    primitives::{KEM_CIPHERTEXT_BYTES, KemCiphertext, NONCE_BYTES, TAG_BYTES, is_compressed},
 };
 
-/// The version of the protocol, and with it the whole suite: X3DH on P-256, HKDF-SHA-256, AES-256-GCM.
+/// The version of the protocol, and with it the whole suite: X3DH on P-256 with ML-KEM-768, HKDF-SHA-256,
+/// AES-256-GCM.
 pub const VERSION: u8 = 1;
 
 /// Bytes of a message at most: what a mailbox takes as one ciphertext.
 pub const MAX_MESSAGE_BYTES: usize = 12_800;
 
-/// Bytes a ratchet message is longer than its plaintext.
+/// Bytes a ratchet message is longer than its padded content.
 pub const RATCHET_OVERHEAD_BYTES: usize = PREFIX_BYTES + Header::BYTES + TAG_BYTES;
 
-/// Bytes a prekey message is longer than its plaintext.
+/// Bytes a prekey message is longer than its padded content.
 pub const PREKEY_OVERHEAD_BYTES: usize = RATCHET_OVERHEAD_BYTES + Opening::BYTES;
 
 /// Version and type.
@@ -191,6 +193,8 @@ impl fmt::Debug for PrekeyMessage {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) ratchet_key: [u8; PUBLIC_KEY_BYTES],
+    /// How many post-quantum steps the root key of this chain has had.
+    pub(crate) epoch: u32,
     /// How many messages the sender's previous chain has.
     pub(crate) previous_length: u32,
     /// How many messages of this chain came before.
@@ -199,11 +203,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    const BYTES: usize = PUBLIC_KEY_BYTES + 4 + 4 + NONCE_BYTES;
+    const BYTES: usize = PUBLIC_KEY_BYTES + 4 + 4 + 4 + NONCE_BYTES;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             ratchet_key: read_point(reader)?,
+            epoch: reader.u32()?,
             previous_length: reader.u32()?,
             counter: reader.u32()?,
             nonce: *reader.array()?,
@@ -212,6 +217,7 @@ impl Header {
 
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.ratchet_key);
+        bytes.extend_from_slice(&self.epoch.to_be_bytes());
         bytes.extend_from_slice(&self.previous_length.to_be_bytes());
         bytes.extend_from_slice(&self.counter.to_be_bytes());
         bytes.extend_from_slice(&self.nonce);
@@ -227,10 +233,11 @@ pub(crate) struct Opening {
     pub(crate) identity_key: [u8; PUBLIC_KEY_BYTES],
     pub(crate) identity_signature: [u8; SIGNATURE_BYTES],
     pub(crate) base_key: [u8; PUBLIC_KEY_BYTES],
+    pub(crate) kem_ciphertext: Box<KemCiphertext>,
 }
 
 impl Opening {
-    pub(crate) const BYTES: usize = 4 + 4 + 3 * PUBLIC_KEY_BYTES + SIGNATURE_BYTES;
+    pub(crate) const BYTES: usize = 4 + 4 + 3 * PUBLIC_KEY_BYTES + SIGNATURE_BYTES + KEM_CIPHERTEXT_BYTES;
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         let signed_prekey_id = reader.u32()?;
@@ -245,6 +252,7 @@ impl Opening {
             identity_key: read_point(reader)?,
             identity_signature: *reader.array()?,
             base_key: read_point(reader)?,
+            kem_ciphertext: Box::new(*reader.array()?),
         })
     }
 
@@ -255,6 +263,7 @@ impl Opening {
         bytes.extend_from_slice(&self.identity_key);
         bytes.extend_from_slice(&self.identity_signature);
         bytes.extend_from_slice(&self.base_key);
+        bytes.extend_from_slice(self.kem_ciphertext.as_ref());
     }
 }
 
@@ -288,15 +297,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{Device, fresh, hex, sessions};
+    use crate::padding::{FIRST_BUCKET_BYTES, MAX_CONTENT_BYTES};
+    use crate::testing::{Device, NOW, fresh, hex, sessions};
 
     fn prekey_message(plaintext: &[u8]) -> Vec<u8> {
         let (alice, bob) = Device::alice_and_bob();
-        alice.initiate(&bob).encrypt(&mut fresh(), plaintext).unwrap()
+        alice
+            .initiate(&bob)
+            .encrypt(&mut fresh(), plaintext, NOW)
+            .unwrap()
     }
 
     fn ratchet_message(plaintext: &[u8]) -> Vec<u8> {
-        sessions().0.encrypt(&mut fresh(), plaintext).unwrap()
+        sessions().0.encrypt(&mut fresh(), plaintext, NOW).unwrap()
     }
 
     /// Writes a parsed message again.
@@ -311,26 +324,26 @@ mod tests {
     }
 
     #[test]
-    fn the_overheads_are_71_and_242_bytes_and_1_kb_fits_the_bar() {
-        assert_eq!((RATCHET_OVERHEAD_BYTES, PREKEY_OVERHEAD_BYTES), (71, 242));
-        assert_eq!(ratchet_message(&[7; 1024]).len(), 1095);
-        assert_eq!(prekey_message(&[7; 1024]).len(), 1266);
+    fn the_overheads_are_75_and_1334_bytes_and_1_kb_fits_the_bar() {
+        assert_eq!((RATCHET_OVERHEAD_BYTES, PREKEY_OVERHEAD_BYTES), (75, 1334));
+        assert_eq!(ratchet_message(&[7; 1024]).len(), 1100);
+        assert_eq!(prekey_message(&[7; 1024]).len(), 2359);
     }
 
     #[test]
     fn a_message_is_as_long_as_a_mailbox_takes_and_no_longer() {
         let (alice, bob) = Device::alice_and_bob();
         let mut session = alice.initiate(&bob);
-        let longest = vec![7; MAX_MESSAGE_BYTES - PREKEY_OVERHEAD_BYTES];
+        let longest = vec![7; MAX_CONTENT_BYTES];
         let before = session.to_bytes();
-        let error = session.encrypt(&mut fresh(), &[longest.as_slice(), &[7]].concat());
+        let error = session.encrypt(&mut fresh(), &[longest.as_slice(), &[7]].concat(), NOW);
         assert_eq!(error, Err(crate::session::EncryptError::TooLong));
         assert_eq!(session.to_bytes(), before);
-        let message = session.encrypt(&mut fresh(), &longest).unwrap();
-        assert_eq!(message.len(), MAX_MESSAGE_BYTES);
+        let message = session.encrypt(&mut fresh(), &longest, NOW).unwrap();
+        assert_eq!(message.len(), PREKEY_OVERHEAD_BYTES + MAX_CONTENT_BYTES + 1);
         assert_eq!(bob.respond(&alice, &message).unwrap().1, longest);
         assert_eq!(
-            Message::parse(&[message.as_slice(), &[0]].concat()),
+            Message::parse(&vec![message[0]; MAX_MESSAGE_BYTES + 1]),
             Err(ParseError::Length)
         );
     }
@@ -344,17 +357,18 @@ mod tests {
         assert_eq!(bytes[43..76], alice.keys.identity().public().to_bytes());
         assert_eq!(bytes[76..140], alice.keys.identity_signature());
         assert_eq!(
-            hex(&bytes[206..214]),
-            "0000000000000000",
-            "previous length, counter"
+            hex(&bytes[1294..1306]),
+            "000000000000000000000000",
+            "epoch, previous length, counter"
         );
         let Ok(Message::Prekey(message)) = Message::parse(&bytes) else {
             panic!("not a prekey message")
         };
         assert_eq!(message.base_key()[..], bytes[140..173]);
-        assert_eq!(message.message.header.ratchet_key[..], bytes[173..206]);
-        assert_eq!(message.message.header.nonce[..], bytes[214..226]);
-        assert_eq!(message.message.sealed, bytes[226..]);
+        assert_eq!(message.opening.kem_ciphertext[..], bytes[173..1261]);
+        assert_eq!(message.message.header.ratchet_key[..], bytes[1261..1294]);
+        assert_eq!(message.message.header.nonce[..], bytes[1306..1318]);
+        assert_eq!(message.message.sealed, bytes[1318..]);
         assert_eq!(
             (message.signed_prekey_id(), message.one_time_prekey_id()),
             (7, Some(9))
@@ -366,8 +380,8 @@ mod tests {
 
     #[test]
     fn a_message_cut_anywhere_before_its_tag_is_refused() {
-        for (bytes, shortest) in [(prekey_message(b""), 242), (ratchet_message(b""), 71)] {
-            assert_eq!(bytes.len(), shortest);
+        for (bytes, shortest) in [(prekey_message(b""), 1334), (ratchet_message(b""), 75)] {
+            assert_eq!(bytes.len(), shortest + FIRST_BUCKET_BYTES);
             for length in 0..shortest {
                 assert_eq!(
                     Message::parse(&bytes[..length]),
@@ -395,7 +409,7 @@ mod tests {
     #[test]
     fn x04_a_key_in_another_encoding_is_refused() {
         for (bytes, keys) in [
-            (prekey_message(b""), [10, 43, 140, 173].as_slice()),
+            (prekey_message(b""), [10, 43, 140, 1261].as_slice()),
             (ratchet_message(b""), &[2]),
         ] {
             for &at in keys {
@@ -435,7 +449,7 @@ mod tests {
             panic!("not a message")
         };
         let printed = "Prekey(PrekeyMessage { signed_prekey_id: 7, one_time_prekey_id: Some(9), \
-                       message: RatchetMessage(21 bytes sealed), .. })";
+                       message: RatchetMessage(654 bytes sealed), .. })";
         assert_eq!(format!("{message:?}"), printed);
     }
 
@@ -444,7 +458,7 @@ mod tests {
         fn what_parses_is_written_the_same_again(
             prekey: bool,
             flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
-            length in 0..400_usize,
+            length in 0..1_500_usize,
         ) {
             static MESSAGES: LazyLock<[Vec<u8>; 2]> =
                 LazyLock::new(|| [prekey_message(b"hello"), ratchet_message(b"hello")]);
@@ -460,7 +474,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_parsing_fail_otherwise_than_by_its_error(
-            head in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..300)
+            head in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..1_500)
         ) {
             let bytes = [&[VERSION, head], bytes.as_slice()].concat();
             if let Ok(message) = Message::parse(&bytes) {

@@ -24,9 +24,10 @@ use crate::{
     keys::{PUBLIC_KEY_BYTES, SignedPrekeyPair},
     labels,
     message::{
-        MAX_MESSAGE_BYTES, Message, Opening, PREKEY_OVERHEAD_BYTES, PrekeyMessage, RATCHET_OVERHEAD_BYTES,
-        RatchetMessage, write_head,
+        Message, Opening, PREKEY_OVERHEAD_BYTES, PrekeyMessage, RATCHET_OVERHEAD_BYTES, RatchetMessage,
+        write_head,
     },
+    padding,
     primitives::{HASH_BYTES, Point},
 };
 use message_key::MessageKey;
@@ -84,7 +85,7 @@ impl Session {
         message: &PrekeyMessage,
     ) -> Result<(Self, Vec<u8>), DecryptError> {
         let PrekeyMessage { opening, message } = message;
-        let (ratchet, plaintext) = DoubleRatchet::responder(
+        let (ratchet, content) = DoubleRatchet::responder(
             &root,
             signed_prekey.scalar(),
             &signed_prekey.public().to_bytes(),
@@ -98,7 +99,7 @@ impl Session {
             role: Role::Responder,
             ratchet,
         };
-        Ok((session, plaintext))
+        Ok((session, content))
     }
 
     /// The session's name, equal on both sides: the hash of all its handshake binds. Not secret.
@@ -122,14 +123,20 @@ impl Session {
         !matches!(self.role, Role::Opening(_))
     }
 
-    /// Encrypts a message. Store the session before the ciphertext leaves.
+    /// Pads and encrypts content. Store the session before the ciphertext leaves. `now_millis` is the time in
+    /// milliseconds since 1970.
     ///
     /// Draws from `rng` a nonce of 12 bytes, and before it 32 bytes for a new ratchet key if the other side
     /// wrote last.
     ///
     /// # Errors
     /// [`EncryptError`]; the session is unchanged then.
-    pub fn encrypt(&mut self, rng: &mut impl CryptoRng, plaintext: &[u8]) -> Result<Vec<u8>, EncryptError> {
+    pub fn encrypt(
+        &mut self,
+        rng: &mut impl CryptoRng,
+        content: &[u8],
+        _now_millis: u64,
+    ) -> Result<Vec<u8>, EncryptError> {
         let (direction, opening) = match &self.role {
             Role::Opening(opening) => (Direction::FromInitiator, Some(&**opening)),
             Role::Initiator => (Direction::FromInitiator, None),
@@ -140,19 +147,20 @@ impl Session {
         } else {
             RATCHET_OVERHEAD_BYTES
         };
-        if plaintext.len() > MAX_MESSAGE_BYTES - overhead {
-            return Err(EncryptError::TooLong);
-        }
-        let (mut header, key) = self.ratchet.next_message(rng)?;
+        let bucket = padding::bucket(content.len() + 1).ok_or(EncryptError::TooLong)?;
+        let (mut header, key) = self.ratchet.next_message(rng, None)?;
         rng.fill_bytes(&mut header.nonce);
-        let mut message = Vec::with_capacity(overhead + plaintext.len());
+        let mut message = Vec::with_capacity(overhead + bucket);
         write_head(opening, &header, &mut message);
         let associated_data = associated_data(&self.id, direction, &message);
-        key.seal(&header.nonce, &associated_data, plaintext, &mut message);
+        let start = message.len();
+        message.extend_from_slice(content);
+        padding::pad(&mut message, start, bucket);
+        key.seal(&header.nonce, &associated_data, &mut message, start);
         Ok(message)
     }
 
-    /// Decrypts a message of this session.
+    /// Decrypts a message of this session, and takes the padding off.
     ///
     /// # Errors
     /// [`DecryptError`], by what is wrong; the session is unchanged then.
@@ -172,13 +180,13 @@ impl Session {
             (Role::Responder, Message::Ratchet(message)) => (Direction::FromInitiator, None, message),
             (_, Message::Ratchet(message)) => (Direction::FromResponder, None, message),
         };
-        let plaintext = self.ratchet.decrypt(&message.header, |key| {
+        let content = self.ratchet.decrypt(&message.header, None, |key| {
             open(key, &self.id, direction, opening, message)
         })?;
         if let Role::Opening(_) = self.role {
             self.role = Role::Initiator;
         }
-        Ok(plaintext)
+        Ok(content)
     }
 }
 
@@ -188,7 +196,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Opens a message with its key.
+/// Opens a message with its key, and takes the padding off.
 fn open(
     key: &MessageKey,
     id: &[u8; HASH_BYTES],
@@ -198,11 +206,17 @@ fn open(
 ) -> Result<Vec<u8>, DecryptError> {
     let mut head = Vec::with_capacity(PREKEY_OVERHEAD_BYTES);
     write_head(opening, &message.header, &mut head);
-    key.open(
-        &message.header.nonce,
-        &associated_data(id, direction, &head),
-        &message.sealed,
-    )
+    let associated_data = associated_data(id, direction, &head);
+    let mut content = key.open(&message.header.nonce, &associated_data, &message.sealed)?;
+    if !padding::is_bucket(content.len()) {
+        return Err(DecryptError::Padding);
+    }
+    let length = padding::unpad(&content).map_err(|_| DecryptError::Padding)?;
+    if padding::bucket(length + 1) != Some(content.len()) {
+        return Err(DecryptError::Padding);
+    }
+    content.truncate(length);
+    Ok(content)
 }
 
 /// What is authenticated with a ciphertext: label, transcript, direction, and all of the message before it.
@@ -220,13 +234,13 @@ mod tests {
             chain_key::ChainKey,
             ratchet::{SendingChain, Turn},
         },
-        testing::{Device, ONE, Refused, Scripted, ZERO_POINT, fresh, receive, sessions},
+        testing::{Device, NOW, ONE, Refused, Scripted, ZERO_POINT, fresh, receive, sessions},
     };
 
     /// Where a ratchet message has its fields.
     const RATCHET_KEY: usize = 2;
-    const PREVIOUS_LENGTH: usize = 35;
-    const COUNTER: usize = 39;
+    const PREVIOUS_LENGTH: usize = 39;
+    const COUNTER: usize = 43;
 
     /// Bytes of a stored session at most, whatever arrived.
     const MAX_STATE_BYTES: usize = 40_000;
@@ -236,7 +250,7 @@ mod tests {
     }
 
     fn send(session: &mut Session, plaintext: &[u8]) -> Vec<u8> {
-        session.encrypt(&mut fresh(), plaintext).unwrap()
+        session.encrypt(&mut fresh(), plaintext, NOW).unwrap()
     }
 
     /// Encrypts `count` messages whose plaintexts are their numbers.
@@ -471,7 +485,7 @@ mod tests {
             let mut random = [0; 45];
             rng.fill_bytes(&mut random);
             match i % 8 {
-                0 | 1 => forged[RATCHET_KEY + 1..PREVIOUS_LENGTH].copy_from_slice(&random[..32]),
+                0 | 1 => forged[RATCHET_KEY + 1..RATCHET_KEY + 33].copy_from_slice(&random[..32]),
                 2 | 3 => forged = put(&forged, COUNTER, (rng.next_u32() % 100).to_be_bytes()),
                 4 | 5 => forged = put(&forged, PREVIOUS_LENGTH, rng.next_u32().to_be_bytes()),
                 _ => forged = put(&forged, COUNTER, rng.next_u32().to_be_bytes()),
@@ -578,12 +592,12 @@ mod tests {
         assert_eq!(receive(&mut theirs, &second).unwrap(), b"second");
         // Nor can the opening be taken off, or put on.
         let third = send(&mut ours, b"third");
-        let bare = [&[1, 2], &third[173..]].concat();
+        let bare = [&[1, 2], &third[1261..]].concat();
         assert_eq!(receive(&mut theirs, &bare), refused(DecryptError::Authentication));
         let answer = send(&mut theirs, b"answer");
         receive(&mut ours, &answer).unwrap();
         let fourth = send(&mut ours, b"fourth");
-        let dressed = [&[1, 1], &third[2..173], &fourth[2..]].concat();
+        let dressed = [&[1, 1], &third[2..1261], &fourth[2..]].concat();
         assert_eq!(
             receive(&mut theirs, &dressed),
             refused(DecryptError::Authentication)
@@ -617,7 +631,7 @@ mod tests {
         // It is Bob's turn; towards this ratchet key his new one of 1 makes zero.
         bob.ratchet.turn = Turn::Theirs(Point::from_bytes(&ZERO_POINT).unwrap());
         let before = bob.to_bytes();
-        let result = bob.encrypt(&mut Scripted::new(&[&ONE]), b"answer");
+        let result = bob.encrypt(&mut Scripted::new(&[&ONE]), b"answer", NOW);
         assert_eq!(result, Err(EncryptError::ZeroSecret));
         assert_eq!(bob.to_bytes(), before);
         // And with a ratchet key of 1, what comes under that key makes zero.
@@ -660,7 +674,7 @@ mod tests {
         send(&mut alice, b"the last one");
         let before = alice.to_bytes();
         assert_eq!(
-            alice.encrypt(&mut fresh(), b"one too many"),
+            alice.encrypt(&mut fresh(), b"one too many", NOW),
             Err(EncryptError::ChainEnd)
         );
         assert_eq!(alice.to_bytes(), before);
@@ -671,7 +685,7 @@ mod tests {
         chain.chain_key = ChainKey::new(Secret::zero(), 5);
         let answer = send(&mut bob, b"answer");
         receive(&mut alice, &answer).unwrap();
-        assert!(alice.encrypt(&mut fresh(), b"on a new chain").is_ok());
+        assert!(alice.encrypt(&mut fresh(), b"on a new chain", NOW).is_ok());
     }
 
     #[test]
@@ -702,12 +716,12 @@ mod tests {
         let (mut alice, mut bob) = sessions();
         let mut twin = alice.clone();
         let first = alice
-            .encrypt(&mut Scripted::new(&[&ONE, &[1; 12]]), b"first")
+            .encrypt(&mut Scripted::new(&[&ONE, &[1; 12]]), b"first", NOW)
             .unwrap();
         let messages = [first, send(&mut alice, b"second"), send(&mut alice, b"third")];
         // The same state with the same ratchet key gives the same message keys.
         let source = &mut Scripted::new(&[&ONE]);
-        let keys = [(); 3].map(|()| twin.ratchet.next_message(source).unwrap().1);
+        let keys = [(); 3].map(|()| twin.ratchet.next_message(source, None).unwrap().1);
         let holds = |bob: &Session| {
             let state = bob.to_bytes();
             keys.each_ref()

@@ -5,7 +5,9 @@ use std::{cell::Cell, collections::VecDeque, convert::Infallible};
 use rand::{SeedableRng, TryCryptoRng, TryRng, rngs::StdRng};
 
 use crate::{
-    handshake::{PrekeyBundle, RespondError, initiate, respond},
+    handshake::{
+        AnsweredOpenings, OneTime, PrekeyBundle, PublishedSignedPrekey, RespondError, initiate, respond,
+    },
     keys::{DeviceKeys, OneTimePrekeyPair, PUBLIC_KEY_BYTES, SignedPrekeyPair},
     message::{Message, ParseError, PrekeyMessage},
     session::{DecryptError, Session},
@@ -17,6 +19,9 @@ pub(crate) const ZERO_POINT: [u8; PUBLIC_KEY_BYTES] = {
     bytes[0] = 2;
     bytes
 };
+
+/// When everything happens in tests that are not about time.
+pub(crate) const NOW: u64 = 1_700_000_000_000;
 
 /// The private key 1.
 pub(crate) const ONE: [u8; 32] = {
@@ -131,11 +136,12 @@ impl Device {
         let one_time = one_time.map(|pair| (pair.id(), pair.public().to_bytes()));
         PrekeyBundle::verify(
             self.keys.public(),
-            (
-                signed.id(),
-                &signed.to_bytes(),
-                &self.signed.sign(self.keys.signing()),
-            ),
+            PublishedSignedPrekey {
+                id: signed.id(),
+                key: &signed.to_bytes(),
+                kem_key: signed.kem_key(),
+                signature: &self.signed.sign(self.keys.signing()),
+            },
             one_time.as_ref().map(|(id, key)| (*id, key.as_slice())),
         )
         .unwrap()
@@ -148,7 +154,8 @@ impl Device {
     /// As a client does it: with the private halves the message names, and the sender the message names.
     pub(crate) fn respond(&self, from: &Self, bytes: &[u8]) -> Result<(Session, Vec<u8>), RespondError> {
         let message = prekey(bytes);
-        let one_time = message.one_time_prekey_id().map(|_| &self.one_time);
+        let answered = AnsweredOpenings::new(self.signed.id());
+        let one_time = self.one_time(&message, &answered);
         let sender = message.sender().unwrap();
         respond(
             &self.keys,
@@ -161,10 +168,22 @@ impl Device {
         )
     }
 
+    /// The private half a message names, if it names one.
+    pub(crate) fn one_time<'a>(
+        &'a self,
+        message: &PrekeyMessage,
+        answered: &'a AnsweredOpenings,
+    ) -> OneTime<'a> {
+        match message.one_time_prekey_id() {
+            Some(_) => OneTime::Prekey(&self.one_time),
+            None => OneTime::Answered(answered),
+        }
+    }
+
     /// Both sides of a session after the first message.
     pub(crate) fn sessions(&self, to: &Self) -> (Session, Session) {
         let mut ours = self.initiate(to);
-        let first = ours.encrypt(&mut fresh(), b"first").unwrap();
+        let first = ours.encrypt(&mut fresh(), b"first", NOW).unwrap();
         let (theirs, plaintext) = to.respond(self, &first).unwrap();
         assert_eq!(plaintext, b"first");
         (ours, theirs)
@@ -175,7 +194,7 @@ impl Device {
 pub(crate) fn sessions() -> (Session, Session) {
     let (alice, bob) = Device::alice_and_bob();
     let (mut alice, mut bob) = alice.sessions(&bob);
-    let answer = bob.encrypt(&mut fresh(), b"answer").unwrap();
+    let answer = bob.encrypt(&mut fresh(), b"answer", NOW).unwrap();
     assert_eq!(receive(&mut alice, &answer).unwrap(), b"answer");
     (alice, bob)
 }

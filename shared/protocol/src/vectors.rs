@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{
     content::{Body, Content},
-    handshake::{PrekeyBundle, initiate, respond},
+    handshake::{AnsweredOpenings, OneTime, PrekeyBundle, PublishedSignedPrekey, initiate, respond},
     keys::{DeviceKeys, IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair, SigningKeyPair, VerifyingKey},
     message::Message,
-    primitives::{Point, Prk, Scalar, Secret, agree, hash, open},
+    padding,
+    primitives::{KemSecret, Point, Prk, Scalar, Secret, agree, hash, open},
     session::Session,
-    testing::{Scripted, ZERO_POINT, hex, negated, negated_private, unhex},
+    testing::{NOW, Scripted, ZERO_POINT, hex, negated, negated_private, unhex},
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/protocol.json");
@@ -73,7 +74,11 @@ impl Party {
                 SigningKeyPair::from_bytes(&key("signing key")).unwrap(),
                 IdentityKeyPair::from_bytes(&key("identity key")).unwrap(),
             ),
-            signed: SignedPrekeyPair::from_bytes(3, &key("signed prekey")).unwrap(),
+            signed: SignedPrekeyPair::from_bytes(
+                3,
+                &[key("signed prekey"), key("ML-KEM seed d"), key("ML-KEM seed z")].concat(),
+            )
+            .unwrap(),
             one_time: OneTimePrekeyPair::from_bytes(100, &key("one-time prekey")).unwrap(),
         }
     }
@@ -83,7 +88,12 @@ impl Party {
         let signature = self.signed.sign(self.keys.signing());
         PrekeyBundle::verify(
             self.keys.public(),
-            (self.signed.id(), &self.signed.public().to_bytes(), &signature),
+            PublishedSignedPrekey {
+                id: self.signed.id(),
+                key: &self.signed.public().to_bytes(),
+                kem_key: self.signed.public().kem_key(),
+                signature: &signature,
+            },
             with_one_time.then_some((self.one_time.id(), one_time.as_slice())),
         )
         .unwrap()
@@ -107,8 +117,16 @@ impl Party {
                 json!({ "signature": hex(&self.keys.identity_signature()) }),
             ),
             "signed_prekey": with(
-                pair(&self.signed.to_bytes(), self.signed.public().to_bytes()),
-                json!({ "id": self.signed.id(), "signature": hex(&self.signed.sign(signing)) }),
+                pair(
+                    self.signed.to_bytes().first_chunk().unwrap(),
+                    self.signed.public().to_bytes(),
+                ),
+                json!({
+                    "id": self.signed.id(),
+                    "kem_seed": hex(&self.signed.to_bytes()[32..]),
+                    "kem_key": hex(self.signed.public().kem_key()),
+                    "signature": hex(&self.signed.sign(signing)),
+                }),
             ),
             "one_time_prekey": with(
                 pair(&self.one_time.to_bytes(), self.one_time.public().to_bytes()),
@@ -220,11 +238,12 @@ const THERE_AND_BACK: &[Step] = &[
 fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step]) -> Value {
     let name = if with_one_time { "with" } else { "without" };
     let private_base = fixed(&format!("base key, {name}"));
-    let source = &mut Scripted::new(&[&private_base]);
+    let randomness = fixed(&format!("encapsulation, {name}"));
+    let source = &mut Scripted::new(&[&private_base, &randomness]);
     let bundle = bob.bundle(with_one_time);
     let mut session = initiate(source, &alice.keys, &alice.address, &bundle, &bob.address).unwrap();
     let base = Scalar::from_bytes(&private_base).unwrap();
-    let handshake = Handshake::new(alice, bob, with_one_time, &base);
+    let handshake = Handshake::new(alice, bob, with_one_time, &base, randomness);
     assert_eq!(session.id(), handshake.transcript);
 
     let mut reference = Reference::new(&handshake, bob);
@@ -247,7 +266,7 @@ fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step])
             } else {
                 answering.as_mut().unwrap()
             };
-            let bytes = sender.encrypt(source, step.text.as_bytes()).unwrap();
+            let bytes = sender.encrypt(source, step.text.as_bytes(), NOW).unwrap();
             assert!(source.is_used_up());
             messages.push(reference.explain(from_alice, (at == 0).then_some(&ratchet), &bytes, step.text));
             under_way.push((bytes, step.text));
@@ -258,11 +277,16 @@ fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step])
                 (_, false, _) => session.decrypt(&message).unwrap(),
                 (_, true, Some(answering)) => answering.decrypt(&message).unwrap(),
                 (Message::Prekey(message), true, none) => {
+                    let answered = AnsweredOpenings::new(bob.signed.id());
                     let (made, plaintext) = respond(
                         &bob.keys,
                         &bob.address,
                         &bob.signed,
-                        with_one_time.then_some(&bob.one_time),
+                        if with_one_time {
+                            OneTime::Prekey(&bob.one_time)
+                        } else {
+                            OneTime::Answered(&answered)
+                        },
                         &message.sender().unwrap(),
                         &alice.address,
                         message,
@@ -287,13 +311,16 @@ fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step])
 /// A handshake, as section "Handshake" of the documentation computes it.
 struct Handshake {
     shared: Vec<Secret>,
+    randomness: [u8; 32],
+    kem_ciphertext: Vec<u8>,
+    kem_secret: Secret,
     bound: Vec<u8>,
     transcript: [u8; 32],
     root: Secret,
 }
 
 impl Handshake {
-    fn new(alice: &Party, bob: &Party, with_one_time: bool, base: &Scalar) -> Self {
+    fn new(alice: &Party, bob: &Party, with_one_time: bool, base: &Scalar, randomness: [u8; 32]) -> Self {
         let side = |party: &Party| {
             [
                 &[u8::try_from(party.address.len()).unwrap()],
@@ -303,12 +330,13 @@ impl Handshake {
             ]
             .concat()
         };
-        let mut bound = b"Waxwing v1 transcript P-256 HKDF-SHA-256 AES-256-GCM\0".to_vec();
+        let mut bound = b"Waxwing v1 transcript P-256 ML-KEM-768 HKDF-SHA-256 AES-256-GCM\0".to_vec();
         bound.extend(side(alice));
         bound.extend(side(bob));
         bound.extend(base.point().as_bytes());
         bound.extend(bob.signed.id().to_be_bytes());
         bound.extend(bob.signed.public().to_bytes());
+        bound.extend(bob.signed.public().kem_key());
         bound.push(with_one_time.into());
         let point = |bytes: [u8; 33]| Point::from_bytes(&bytes).unwrap();
         let signed = point(bob.signed.public().to_bytes());
@@ -323,12 +351,20 @@ impl Handshake {
             bound.extend(bob.one_time.public().to_bytes());
             shared.push(agree(base, &point(bob.one_time.public().to_bytes())).unwrap());
         }
+        let (kem, kem_key) = KemSecret::from_seed(bob.signed.to_bytes().last_chunk().unwrap());
+        let (kem_ciphertext, _) = kem_key.encapsulate(&mut Scripted::new(&[&randomness]));
+        let kem_secret = kem.decapsulate(&kem_ciphertext);
+        bound.extend(kem_ciphertext.as_ref());
         let transcript = hash(&[&bound]);
-        let secret: Vec<u8> = shared.iter().flat_map(|secret| *secret.as_bytes()).collect();
-        let prk = Prk::extract(b"Waxwing v1 handshake X3DH\0", &secret);
+        let mut secret: Vec<u8> = shared.iter().flat_map(|secret| *secret.as_bytes()).collect();
+        secret.extend(kem_secret.as_bytes());
+        let prk = Prk::extract(b"Waxwing v1 handshake X3DH ML-KEM-768\0", &secret);
         let root = prk.expand(&[b"Waxwing v1 session root\0", &transcript]);
         Self {
             shared,
+            randomness,
+            kem_ciphertext: kem_ciphertext.to_vec(),
+            kem_secret,
             bound,
             transcript,
             root,
@@ -339,6 +375,11 @@ impl Handshake {
         json!({
             "base_key": { "private": hex(private_base), "public": hex(base.point().as_bytes()) },
             "dh": self.shared.iter().map(|secret| hex(secret.as_bytes())).collect::<Vec<_>>(),
+            "kem": {
+                "randomness": hex(&self.randomness),
+                "ciphertext": hex(&self.kem_ciphertext),
+                "secret": hex(self.kem_secret.as_bytes()),
+            },
             "transcript_input": hex(&self.bound),
             "transcript": hex(&self.transcript),
             "root_key": hex(self.root.as_bytes()),
@@ -351,6 +392,7 @@ impl Handshake {
 struct Reference {
     transcript: [u8; 32],
     root: Secret,
+    epoch: u32,
     chain: Secret,
     /// Whose latest ratchet key, to which the next chain is made.
     towards: Scalar,
@@ -359,10 +401,11 @@ struct Reference {
 
 impl Reference {
     fn new(handshake: &Handshake, bob: &Party) -> Self {
-        let prekey = Scalar::from_bytes(&bob.signed.to_bytes()).unwrap();
+        let prekey = Scalar::from_bytes(bob.signed.to_bytes().first_chunk().unwrap()).unwrap();
         Self {
             transcript: handshake.transcript,
             root: handshake.root.clone(),
+            epoch: 0,
             chain: Secret::zero(),
             towards: prekey.clone(),
             latest: prekey,
@@ -382,18 +425,21 @@ impl Reference {
                 b"Waxwing v1 ratchet root\0",
                 sender.as_bytes(),
                 receiver.as_bytes(),
+                &self.epoch.to_be_bytes(),
             ]);
             self.chain = prk.expand(&[
                 b"Waxwing v1 ratchet chain\0",
                 sender.as_bytes(),
                 receiver.as_bytes(),
+                &self.epoch.to_be_bytes(),
             ]);
         }
         let prk = Prk::from_key(&self.chain);
         let key = prk.expand(&[b"Waxwing v1 chain message\0"]);
         let chain = std::mem::replace(&mut self.chain, prk.expand(&[b"Waxwing v1 chain next\0"]));
 
-        let head = bytes.len() - text.len() - 16;
+        let bucket = padding::bucket(text.len() + 1).unwrap();
+        let head = bytes.len() - bucket - 16;
         let (head, sealed) = bytes.split_at(head);
         let direction = [if from_alice { 1 } else { 2 }];
         let associated_data = [
@@ -407,7 +453,10 @@ impl Reference {
         let mut buffer = ciphertext.to_vec();
         let nonce = head.last_chunk().unwrap();
         open(&key, nonce, &associated_data, &mut buffer, tag).unwrap();
-        assert_eq!(buffer, text.as_bytes());
+        let mut padded = text.as_bytes().to_vec();
+        padded.push(0x80);
+        padded.resize(bucket, 0);
+        assert_eq!(buffer, padded);
         json!({
             "from": if from_alice { "Alice" } else { "Bob" },
             "new_private_ratchet_key": new_chain.map(|private| hex(private)),
@@ -416,7 +465,8 @@ impl Reference {
             "message_key": hex(key.as_bytes()),
             "nonce": hex(nonce),
             "associated_data": hex(&associated_data),
-            "plaintext": hex(text.as_bytes()),
+            "content": hex(text.as_bytes()),
+            "plaintext_bytes": bucket,
             "message": hex(bytes),
         })
     }
@@ -430,18 +480,20 @@ fn content() -> Value {
         body: Body::Text(text.to_owned()),
     };
     let encoded = content("Grüße 🐦").encode().unwrap();
-    let lengths = [0, 669, 670, 1693, 1694, 11933].map(|length| {
+    let lengths = [0, 603, 604, 990, 991, 1627, 1628, 10_843].map(|length| {
         let encoded = content(&"x".repeat(length)).encode().unwrap();
-        json!({ "text_bytes": length, "encoded_bytes": encoded.len() })
+        json!({
+            "text_bytes": length,
+            "encoded_bytes": encoded.len(),
+            "padded_bytes": padding::bucket(encoded.len() + 1),
+        })
     });
-    let filled = encoded.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     json!({
         "sequence": 42,
         "sent_at_millis": 1_700_000_000_123_u64,
         "conversation": hex(&[0x33; 16]),
         "text": "Grüße 🐦",
-        "encoded_before_zeros": hex(&encoded[..filled]),
-        "zeros": encoded.len() - filled,
+        "encoded": hex(&encoded),
         "lengths": lengths,
     })
 }

@@ -19,6 +19,19 @@ pub enum BundleError {
     SameKey,
 }
 
+/// A signed prekey as the service hands it out. Nothing of it is checked yet.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishedSignedPrekey<'a> {
+    /// Its id.
+    pub id: u32,
+    /// The P-256 key: a compressed point.
+    pub key: &'a [u8],
+    /// The ML-KEM-768 encapsulation key. There is no handshake without one.
+    pub kem_key: &'a [u8],
+    /// The device's signature over id and both keys.
+    pub signature: &'a [u8; SIGNATURE_BYTES],
+}
+
 /// The verified keys of one device, enough to open a session with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrekeyBundle {
@@ -29,18 +42,24 @@ pub struct PrekeyBundle {
 
 impl PrekeyBundle {
     /// Joins a device with its prekeys. The signed prekey's signature is verified by that device's key, so a
-    /// bundle never mixes devices.
+    /// bundle never mixes devices. `one_time_prekey` is id, key.
     ///
-    /// `signed_prekey` is id, key, signature; `one_time_prekey` is id, key.
+    /// This verifies one signature; keep `device` (see [`TheirDevice::to_bytes`]) and a handshake costs no other.
     ///
     /// # Errors
     /// [`BundleError`], by what is wrong.
     pub fn verify(
         device: TheirDevice,
-        (id, key, signature): (u32, &[u8], &[u8; SIGNATURE_BYTES]),
+        signed_prekey: PublishedSignedPrekey<'_>,
         one_time_prekey: Option<(u32, &[u8])>,
     ) -> Result<Self, BundleError> {
-        let signed_prekey = SignedPrekey::from_bytes(id, key).map_err(BundleError::SignedPrekey)?;
+        let PublishedSignedPrekey {
+            id,
+            key,
+            kem_key,
+            signature,
+        } = signed_prekey;
+        let signed_prekey = SignedPrekey::from_bytes(id, key, kem_key).map_err(BundleError::SignedPrekey)?;
         let one_time_prekey = one_time_prekey
             .map(|(id, key)| OneTimePrekey::from_bytes(id, key))
             .transpose()

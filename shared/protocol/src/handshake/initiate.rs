@@ -37,7 +37,8 @@ impl From<ZeroSecret> for InitiateError {
 /// Opens a session with the device whose bundle this is. Its messages carry the opening until the first
 /// answer was decrypted.
 ///
-/// Draws 32 bytes from `rng`, the private base key, more only if they are no valid key.
+/// Draws 32 bytes from `rng`, the private base key, more only if they are no valid key; then 32 for the key
+/// encapsulation.
 ///
 /// # Errors
 /// [`InitiateError`], by what is wrong.
@@ -57,6 +58,7 @@ pub fn initiate(
     }
     let base = Scalar::generate(rng);
     let base_key = *base.point().as_bytes();
+    let (kem_ciphertext, kem_secret) = bundle.signed_prekey.kem().encapsulate(rng);
     let transcript = Transcript {
         initiator: Party {
             address: our_address,
@@ -69,6 +71,7 @@ pub fn initiate(
         base_key: &base_key,
         signed_prekey: &bundle.signed_prekey,
         one_time_prekey: bundle.one_time_prekey.as_ref(),
+        kem_ciphertext: &kem_ciphertext,
     }
     .hash();
 
@@ -86,8 +89,9 @@ pub fn initiate(
         identity_key: our_device.identity_key().to_bytes(),
         identity_signature: ours.identity_signature(),
         base_key,
+        kem_ciphertext,
     };
-    let root = secrets.into_root_key(&transcript);
+    let root = secrets.into_root_key(&kem_secret, &transcript);
     Ok(Session::initiated(
         transcript,
         opening,

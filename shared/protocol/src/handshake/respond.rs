@@ -1,6 +1,8 @@
 //! The side that was written to.
 
 use super::{
+    AnsweredOpenings,
+    answered::Admission,
     are_addresses,
     secret::SharedSecrets,
     transcript::{Party, Transcript},
@@ -31,6 +33,13 @@ pub enum RespondError {
     /// before.
     #[error("the message is for another one-time prekey")]
     OneTimePrekey,
+    /// The message names no one-time prekey, and was answered before.
+    #[error("the message was answered before")]
+    Replayed,
+    /// The message names no one-time prekey, and [`AnsweredOpenings::MAX`] such messages were answered under
+    /// its signed prekey: publish a new one.
+    #[error("too many openings without a one-time prekey")]
+    TooManyOpenings,
     /// The base key is no key.
     #[error("base key: {0}")]
     BaseKey(#[source] KeyError),
@@ -48,6 +57,16 @@ impl From<ZeroSecret> for RespondError {
     }
 }
 
+/// What stands against a prekey message being answered twice.
+#[derive(Clone, Copy, Debug)]
+pub enum OneTime<'a> {
+    /// The private half the message names; deleted once it was answered.
+    Prekey(&'a OneTimePrekeyPair),
+    /// The message names none: what was answered under its signed prekey. It is to be remembered there, in the
+    /// transaction that stores the session.
+    Answered(&'a AnsweredOpenings),
+}
+
 /// Makes the session a prekey message belongs to, and decrypts the message. Nothing is used up on an error:
 /// the one-time prekey is to be deleted together with storing the session that is returned.
 ///
@@ -59,7 +78,7 @@ pub fn respond(
     ours: &DeviceKeys,
     our_address: &[u8],
     signed_prekey: &SignedPrekeyPair,
-    one_time_prekey: Option<&OneTimePrekeyPair>,
+    one_time: OneTime<'_>,
     theirs: &TheirDevice,
     their_address: &[u8],
     message: &PrekeyMessage,
@@ -80,9 +99,7 @@ pub fn respond(
     if signed_prekey.id() != opening.signed_prekey_id {
         return Err(RespondError::SignedPrekey);
     }
-    if one_time_prekey.map(OneTimePrekeyPair::id) != opening.one_time_prekey_id {
-        return Err(RespondError::OneTimePrekey);
-    }
+    let one_time_prekey = check_one_time(one_time, message)?;
     let base_key = Point::from_bytes(&opening.base_key).map_err(|e| RespondError::BaseKey(e.into()))?;
     let transcript = Transcript {
         initiator: Party {
@@ -96,6 +113,7 @@ pub fn respond(
         base_key: &opening.base_key,
         signed_prekey: signed_prekey.public(),
         one_time_prekey: one_time_prekey.map(OneTimePrekeyPair::public),
+        kem_ciphertext: &opening.kem_ciphertext,
     }
     .hash();
 
@@ -106,6 +124,24 @@ pub fn respond(
     if let Some(prekey) = one_time_prekey {
         secrets.add(prekey.scalar(), &base_key)?;
     }
-    let root = secrets.into_root_key(&transcript);
+    let kem_secret = signed_prekey.kem().decapsulate(&opening.kem_ciphertext);
+    let root = secrets.into_root_key(&kem_secret, &transcript);
     Session::responded(transcript, root, signed_prekey, message).map_err(RespondError::Decrypt)
+}
+
+/// Checks that the message is for the one-time prekey given, or for none and not answered yet.
+fn check_one_time<'a>(
+    one_time: OneTime<'a>,
+    message: &PrekeyMessage,
+) -> Result<Option<&'a OneTimePrekeyPair>, RespondError> {
+    match (one_time, message.one_time_prekey_id()) {
+        (OneTime::Prekey(prekey), Some(id)) if prekey.id() == id => Ok(Some(prekey)),
+        (OneTime::Answered(answered), None) => match answered.admit(message) {
+            Admission::Admitted => Ok(None),
+            Admission::OtherSignedPrekey => Err(RespondError::SignedPrekey),
+            Admission::Replayed => Err(RespondError::Replayed),
+            Admission::Full => Err(RespondError::TooManyOpenings),
+        },
+        (OneTime::Prekey(_) | OneTime::Answered(_), _) => Err(RespondError::OneTimePrekey),
+    }
 }

@@ -4,16 +4,16 @@ use zeroize::Zeroizing;
 
 use crate::{
     labels,
-    primitives::{HASH_BYTES, Point, Prk, Scalar, ZeroSecret, agree},
+    primitives::{HASH_BYTES, Point, Prk, Scalar, Secret, ZeroSecret, agree},
     session::RootKey,
 };
 
-/// The shared secrets, one after the other: DH1 to DH4 in their order.
+/// The shared secrets, one after the other: DH1 to DH4 in their order, then that of the key encapsulation.
 pub(super) struct SharedSecrets(Zeroizing<Vec<u8>>);
 
 impl SharedSecrets {
     pub(super) fn new() -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(4 * HASH_BYTES)))
+        Self(Zeroizing::new(Vec::with_capacity(5 * HASH_BYTES)))
     }
 
     /// Adds the next one.
@@ -22,7 +22,10 @@ impl SharedSecrets {
         Ok(())
     }
 
-    pub(super) fn into_root_key(self, transcript: &[u8; HASH_BYTES]) -> RootKey {
+    /// The root key, with the encapsulated secret added last. There is no other way to one, so no handshake
+    /// goes without.
+    pub(super) fn into_root_key(mut self, kem: &Secret, transcript: &[u8; HASH_BYTES]) -> RootKey {
+        self.0.extend_from_slice(kem.as_bytes());
         let prk = Prk::extract(labels::HANDSHAKE, &self.0);
         RootKey::new(prk.expand(&[labels::SESSION_ROOT, transcript]))
     }

@@ -3,7 +3,7 @@
 use crate::{
     keys::{OneTimePrekey, PUBLIC_KEY_BYTES, SignedPrekey, TheirDevice},
     labels,
-    primitives::{HASH_BYTES, hash},
+    primitives::{HASH_BYTES, KemCiphertext, hash},
 };
 
 /// What a handshake binds. Every part has a fixed length or brings its length along, so no two handshakes
@@ -14,6 +14,7 @@ pub(super) struct Transcript<'a> {
     pub(super) base_key: &'a [u8; PUBLIC_KEY_BYTES],
     pub(super) signed_prekey: &'a SignedPrekey,
     pub(super) one_time_prekey: Option<&'a OneTimePrekey>,
+    pub(super) kem_ciphertext: &'a KemCiphertext,
 }
 
 /// One side.
@@ -37,7 +38,9 @@ impl Transcript<'_> {
             self.base_key,
             &self.signed_prekey.id().to_be_bytes(),
             &self.signed_prekey.to_bytes(),
+            self.signed_prekey.kem_key(),
             &one_time_prekey,
+            self.kem_ciphertext,
         ])
     }
 }
@@ -58,7 +61,7 @@ mod tests {
     use crate::testing::{Device, negated};
 
     #[test]
-    fn x03_whatever_a_handshake_binds_changes_its_transcript() {
+    fn x03_x16_whatever_a_handshake_binds_changes_its_transcript() {
         let (alice, bob, other) = (Device::new(1), Device::new(2), Device::new(3));
         let (alice_device, bob_device, other_device) =
             (alice.keys.public(), bob.keys.public(), other.keys.public());
@@ -71,7 +74,9 @@ mod tests {
             TheirDevice::from_bytes(&keys.concat().try_into().unwrap()).unwrap()
         };
         let signed = bob.signed.public();
-        let signed_as = |id, key: [u8; 33]| SignedPrekey::from_bytes(id, &key).unwrap();
+        let signed_as = |id, key: [u8; 33], of: &Device| {
+            SignedPrekey::from_bytes(id, &key, of.signed.public().kem_key()).unwrap()
+        };
         let one_time = bob.one_time.public();
         let one_time_as = |id, key: [u8; 33]| OneTimePrekey::from_bytes(id, &key).unwrap();
         let base_key = other.signed.public().to_bytes();
@@ -92,9 +97,10 @@ mod tests {
         ];
         let base_keys = [base_key, negated(base_key)];
         let signed_prekeys = [
-            signed_as(7, signed.to_bytes()),
-            signed_as(8, signed.to_bytes()),
-            signed_as(7, negated(signed.to_bytes())),
+            signed_as(7, signed.to_bytes(), &bob),
+            signed_as(8, signed.to_bytes(), &bob),
+            signed_as(7, negated(signed.to_bytes()), &bob),
+            signed_as(7, signed.to_bytes(), &other),
         ];
         let one_time_prekeys = [
             Some(one_time_as(9, one_time.to_bytes())),
@@ -102,6 +108,7 @@ mod tests {
             Some(one_time_as(9, negated(one_time.to_bytes()))),
             None,
         ];
+        let kem_ciphertexts = [[1; 1088], [2; 1088]];
         let mut hashes = HashSet::new();
         let mut count = 0;
         for (address, device) in &initiators {
@@ -109,23 +116,26 @@ mod tests {
                 for base_key in &base_keys {
                     for signed_prekey in &signed_prekeys {
                         for one_time_prekey in &one_time_prekeys {
-                            let transcript = Transcript {
-                                initiator: Party { address, device },
-                                responder: Party {
-                                    address: their_address,
-                                    device: their_device,
-                                },
-                                base_key,
-                                signed_prekey,
-                                one_time_prekey: one_time_prekey.as_ref(),
-                            };
-                            hashes.insert(transcript.hash());
-                            count += 1;
+                            for kem_ciphertext in &kem_ciphertexts {
+                                let transcript = Transcript {
+                                    initiator: Party { address, device },
+                                    responder: Party {
+                                        address: their_address,
+                                        device: their_device,
+                                    },
+                                    base_key,
+                                    signed_prekey,
+                                    one_time_prekey: one_time_prekey.as_ref(),
+                                    kem_ciphertext,
+                                };
+                                hashes.insert(transcript.hash());
+                                count += 1;
+                            }
                         }
                     }
                 }
             }
         }
-        assert_eq!((hashes.len(), count), (600, 600));
+        assert_eq!((hashes.len(), count), (1600, 1600));
     }
 }

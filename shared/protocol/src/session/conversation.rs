@@ -4,7 +4,8 @@
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::testing::{Device, Refused, fresh, prekey, receive};
+use crate::handshake::AnsweredOpenings;
+use crate::testing::{Device, NOW, Refused, fresh, prekey, receive};
 
 /// What happens next. An index picks one of the messages that are under way, or were delivered.
 #[derive(Clone, Debug)]
@@ -59,7 +60,8 @@ impl Side {
             return Err(Refused::Decrypt(DecryptError::WrongSession));
         };
         let (keys, signed) = (&self.device.keys, &self.device.signed);
-        let one_time = message.one_time_prekey_id().map(|_| &self.device.one_time);
+        let answered = AnsweredOpenings::new(signed.id());
+        let one_time = self.device.one_time(&message, &answered);
         let sender = from.keys.public();
         let address = &self.device.address;
         match crate::handshake::respond(keys, address, signed, one_time, &sender, &from.address, &message) {
@@ -89,7 +91,7 @@ impl Side {
 
     fn send(&mut self, number: u32) -> Option<Vec<u8>> {
         let session = self.session.as_mut()?;
-        Some(session.encrypt(&mut fresh(), &number.to_be_bytes()).unwrap())
+        Some(session.encrypt(&mut fresh(), &number.to_be_bytes(), NOW).unwrap())
     }
 }
 
@@ -159,7 +161,7 @@ proptest! {
         let (alice, bob) = Device::alice_and_bob();
         let (mut ours, mut theirs) = alice.sessions(&bob);
         let messages: Vec<_> =
-            (0..40_u32).map(|number| ours.encrypt(&mut fresh(), &number.to_be_bytes()).unwrap()).collect();
+            (0..40_u32).map(|number| ours.encrypt(&mut fresh(), &number.to_be_bytes(), NOW).unwrap()).collect();
         prop_assert!(prekey(&messages[0]).one_time_prekey_id().is_some());
         let mut seen: Vec<_> = order[..lost]
             .iter()

@@ -5,8 +5,8 @@ use crate::{codec::LengthError, keys::KeyError, primitives::ZeroSecret};
 /// Why nothing could be encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncryptError {
-    /// The message would be longer than [`MAX_MESSAGE_BYTES`](crate::message::MAX_MESSAGE_BYTES).
-    #[error("the plaintext is too long")]
+    /// The content is longer than [`MAX_CONTENT_BYTES`](crate::padding::MAX_CONTENT_BYTES).
+    #[error("the content is too long")]
     TooLong,
     /// 2³² − 1 messages were sent without an answer. A new session is needed.
     #[error("the chain is at its end")]
@@ -53,6 +53,13 @@ pub enum DecryptError {
     /// A shared secret is zero.
     #[error("a shared secret is zero")]
     ZeroSecret,
+    /// The chain names a post-quantum step that was not prepared, or leaves out one that was made. Whether the
+    /// message is genuine cannot be known.
+    #[error("the chain has another number of post-quantum steps")]
+    Epoch,
+    /// The other side wrote the message, but padded it in a way no implementation does.
+    #[error("bad padding")]
+    Padding,
     /// The message is forged, damaged, or of another session.
     #[error("the message does not authenticate")]
     Authentication,

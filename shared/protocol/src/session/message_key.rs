@@ -16,16 +16,14 @@ impl MessageKey {
         &self.0
     }
 
-    /// Encrypts a plaintext onto the end of a message, followed by its tag.
+    /// Encrypts what a message has from `start` on, and puts the tag behind it.
     pub(super) fn seal(
         &self,
         nonce: &[u8; NONCE_BYTES],
         associated_data: &[u8],
-        plaintext: &[u8],
         message: &mut Vec<u8>,
+        start: usize,
     ) {
-        let start = message.len();
-        message.extend_from_slice(plaintext);
         let (_, buffer) = message.split_at_mut(start);
         let tag = seal(&self.0, nonce, associated_data, buffer);
         message.extend_from_slice(&tag);

@@ -16,13 +16,15 @@ use super::{
 use crate::{
     keys::PUBLIC_KEY_BYTES,
     message::Header,
-    primitives::{NONCE_BYTES, Point, Scalar, agree},
+    primitives::{NONCE_BYTES, Point, Scalar, Secret, agree},
 };
 
 /// The state of the ratchet.
 #[derive(Clone)]
 pub(super) struct DoubleRatchet {
     pub(super) root: RootKey,
+    /// How many of the steps that led to it had a KEM secret.
+    pub(super) epoch: u32,
     /// How many messages our previous chain has.
     pub(super) previous_length: u32,
     pub(super) turn: Turn,
@@ -51,6 +53,7 @@ impl DoubleRatchet {
     pub(super) fn initiator(root: RootKey, their_prekey: Point) -> Self {
         Self {
             root,
+            epoch: 0,
             previous_length: 0,
             turn: Turn::Theirs(their_prekey),
             receiving: ReceivingChains::default(),
@@ -65,12 +68,16 @@ impl DoubleRatchet {
         header: &Header,
         open: impl FnOnce(&MessageKey) -> Result<T, DecryptError>,
     ) -> Result<(Self, T), DecryptError> {
-        let step = Step::receive(root, signed_prekey, prekey, header)?;
+        if header.epoch != 0 {
+            return Err(DecryptError::Epoch);
+        }
+        let step = Step::receive(root, None, signed_prekey, prekey, header)?;
         let opened = open(&step.advance.key)?;
         let mut receiving = ReceivingChains::default();
         receiving.begin(header.ratchet_key, step.advance, 0);
         let ratchet = Self {
             root: step.root,
+            epoch: 0,
             previous_length: 0,
             turn: Turn::Theirs(step.theirs),
             receiving,
@@ -78,27 +85,34 @@ impl DoubleRatchet {
         Ok((ratchet, opened))
     }
 
-    /// The header, without its nonce, and the key of our next message. Begins a new chain if it is our turn.
+    /// The header, without its nonce, and the key of our next message. Begins a new chain if it is our turn, and
+    /// takes `kem` into its root key; the epoch grows then.
     pub(super) fn next_message(
         &mut self,
         rng: &mut impl CryptoRng,
+        kem: Option<&Secret>,
     ) -> Result<(Header, MessageKey), EncryptError> {
         match &mut self.turn {
-            Turn::Ours(chain) => chain.next_message(self.previous_length),
+            Turn::Ours(chain) => chain.next_message(self.epoch, self.previous_length),
             Turn::Theirs(theirs) => {
-                let (root, mut chain) = SendingChain::begin(rng, &self.root, theirs)?;
-                let message = chain.next_message(self.previous_length)?;
+                let kem = kem.zip(self.epoch.checked_add(1));
+                let (kem, epoch) = kem.map_or((None, self.epoch), |(kem, next)| (Some(kem), next));
+                let (root, mut chain) = SendingChain::begin(rng, &self.root, (kem, epoch), theirs)?;
+                let message = chain.next_message(epoch, self.previous_length)?;
                 self.root = root;
+                self.epoch = epoch;
                 self.turn = Turn::Ours(chain);
                 Ok(message)
             }
         }
     }
 
-    /// Decrypts a message with `open`. Nothing changes unless it succeeds.
+    /// Decrypts a message with `open`. Nothing changes unless it succeeds. `kem` is the secret that the next
+    /// chain of the other side may take into its root key; the epoch grows if it did.
     pub(super) fn decrypt<T>(
         &mut self,
         header: &Header,
+        kem: Option<&Secret>,
         open: impl FnOnce(&MessageKey) -> Result<T, DecryptError>,
     ) -> Result<T, DecryptError> {
         if self.receiving.knows(&header.ratchet_key) {
@@ -111,9 +125,15 @@ impl DoubleRatchet {
             return Err(DecryptError::Reflected);
         }
         self.receiving.check_end(header.previous_length)?;
-        let step = Step::receive(&self.root, &ours.ratchet, &ours.ratchet_key, header)?;
+        let kem = match header.epoch.checked_sub(self.epoch) {
+            Some(0) => None,
+            Some(1) => Some(kem.ok_or(DecryptError::Epoch)?),
+            _ => return Err(DecryptError::Epoch),
+        };
+        let step = Step::receive(&self.root, kem, &ours.ratchet, &ours.ratchet_key, header)?;
         let opened = open(&step.advance.key)?;
         self.root = step.root;
+        self.epoch = header.epoch;
         self.previous_length = ours.chain_key.index();
         self.turn = Turn::Theirs(step.theirs);
         self.receiving
@@ -127,12 +147,13 @@ impl SendingChain {
     fn begin(
         rng: &mut impl CryptoRng,
         root: &RootKey,
+        (kem, epoch): (Option<&Secret>, u32),
         theirs: &Point,
     ) -> Result<(RootKey, Self), EncryptError> {
         let ratchet = Scalar::generate(rng);
         let ratchet_key = *ratchet.point().as_bytes();
         let shared = agree(&ratchet, theirs)?;
-        let (root, chain_key) = root.step(&shared, &ratchet_key, theirs.as_bytes());
+        let (root, chain_key) = root.step(&shared, kem, &ratchet_key, theirs.as_bytes(), epoch);
         Ok((
             root,
             Self {
@@ -143,10 +164,15 @@ impl SendingChain {
         ))
     }
 
-    fn next_message(&mut self, previous_length: u32) -> Result<(Header, MessageKey), EncryptError> {
+    fn next_message(
+        &mut self,
+        epoch: u32,
+        previous_length: u32,
+    ) -> Result<(Header, MessageKey), EncryptError> {
         let (key, next) = self.chain_key.next().ok_or(EncryptError::ChainEnd)?;
         let header = Header {
             ratchet_key: self.ratchet_key,
+            epoch,
             previous_length,
             counter: self.chain_key.index(),
             nonce: [0; NONCE_BYTES],
@@ -166,6 +192,7 @@ struct Step {
 impl Step {
     fn receive(
         root: &RootKey,
+        kem: Option<&Secret>,
         ours: &Scalar,
         our_key: &[u8; PUBLIC_KEY_BYTES],
         header: &Header,
@@ -174,7 +201,7 @@ impl Step {
         let theirs =
             Point::from_bytes(&header.ratchet_key).map_err(|e| DecryptError::RatchetKey(e.into()))?;
         let shared = agree(ours, &theirs)?;
-        let (root, chain_key) = root.step(&shared, theirs.as_bytes(), our_key);
+        let (root, chain_key) = root.step(&shared, kem, theirs.as_bytes(), our_key, header.epoch);
         let advance = Advance::to(&chain_key, header.counter)?;
         Ok(Self {
             root,

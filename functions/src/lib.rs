@@ -9,7 +9,9 @@
 //! - [`config`]: the environment. `main.rs`: the Lambda runtime around [`invoke`].
 
 mod ack;
+mod answer;
 mod authorize;
+mod check;
 mod claim;
 pub mod config;
 mod connect;
@@ -17,9 +19,11 @@ mod disconnect;
 mod fetch;
 mod http;
 mod link;
+mod offer;
 mod receive;
 mod register;
 mod reject;
+mod revoke;
 mod send;
 mod upload;
 mod websocket;
@@ -120,8 +124,16 @@ pub const FUNCTIONS: &[Function] = &[
     function("claim", on_route("claim"), handler!(claim)),
     function("reject", on_route("$default"), handler!(reject)),
     function("register", on_request("POST", "/v1/accounts"), handler!(register)),
+    function("offer", on_request("POST", "/v1/links"), handler!(offer)),
     function("link", on_request("POST", "/v1/devices"), handler!(link)),
+    function("answer", on_request("POST", "/v1/links/answer"), handler!(answer)),
+    function(
+        "revoke",
+        on_request("POST", "/v1/devices/revoke"),
+        handler!(revoke),
+    ),
     function("upload", on_request("POST", "/v1/keys"), handler!(upload)),
+    function("check", on_request("POST", "/v1/keys/check"), handler!(check)),
     function("fetch", on_request("GET", "/v1/keys/{userId}"), handler!(fetch)),
 ];
 

@@ -133,6 +133,7 @@ mod tests {
             signing_key: TestDevice::new(1).published.identity.signing_key,
             connection: None,
             waiting_since: None,
+            seen_at: UnixSeconds(0),
         }
     }
 

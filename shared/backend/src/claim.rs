@@ -18,7 +18,7 @@ use waxwing_wire::{
     limits::PREKEYS_LOW,
 };
 
-use crate::{Backend, fault::Fault, random::Random, tables::keys::KeysRecord};
+use crate::{Backend, directory, fault::Fault, random::Random, tables::keys::KeysRecord};
 
 /// Ids read at a time: enough to see whether more than [`PREKEYS_LOW`] keys stay behind the one taken, and so
 /// that many claims at once have candidates of their own.
@@ -34,7 +34,7 @@ pub enum ClaimError {
     /// The request breaks a bound.
     #[error(transparent)]
     Request(#[from] Problem),
-    /// The account has no device.
+    /// There is no such account.
     #[error("There is no such account.")]
     UnknownAccount,
     /// The service could not do its work. Keys it took are burnt.
@@ -63,11 +63,9 @@ pub async fn claim(
 ) -> Result<Bundles, ClaimError> {
     request.check()?;
     let account = request.account;
-    let records = backend.keys.find_all(account).await?;
-    if records.is_empty() {
-        return Err(ClaimError::UnknownAccount);
-    }
-    let wanted = records.iter().filter(|record| {
+    let directory = directory::read(backend, account).await?;
+    let directory = directory.ok_or(ClaimError::UnknownAccount)?;
+    let wanted = directory.keys.iter().filter(|record| {
         let device = record.published.device;
         let is_claimer = claimer.address == DeviceAddress { account, device };
         let is_named = request
@@ -87,6 +85,7 @@ pub async fn claim(
     Ok(Bundles {
         request: request.request,
         account,
+        list: directory.list,
         bundles,
     })
 }
@@ -111,7 +110,7 @@ async fn bundle(
         tell_owner(backend, address, remaining).await;
     }
     Ok(PrekeyBundle {
-        published: record.published,
+        published: record.published.clone(),
         one_time_prekey: taken.prekey,
     })
 }

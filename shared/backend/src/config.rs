@@ -9,9 +9,27 @@ use http::Uri;
 /// Where the credentials come from, as the SDK shows it in its own logs.
 const CREDENTIALS_PROVIDER: &str = "environment";
 
-/// Everything the service is told. `template.yaml` sets the first six variables; Lambda sets the rest.
+/// Bytes of the deployment's secret: as many as its hashes have.
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Everything the service is told. `template.yaml` sets the variables up to `CONNECTIONS_ENDPOINT`; Lambda sets the
+/// rest.
 #[derive(Clone)]
 pub struct Config {
+    /// `ACCOUNTS_TABLE`.
+    pub accounts_table: String,
+    /// `CODES_TABLE`.
+    pub codes_table: String,
+    /// `LIMITS_TABLE`.
+    pub limits_table: String,
+    /// `LINKS_TABLE`.
+    pub links_table: String,
+    /// `LOCKS_TABLE`.
+    pub locks_table: String,
+    /// `PHONES_TABLE`.
+    pub phones_table: String,
+    /// `TICKETS_TABLE`.
+    pub tickets_table: String,
     /// `DEVICES_TABLE`.
     pub devices_table: String,
     /// `KEYS_TABLE`.
@@ -22,6 +40,14 @@ pub struct Config {
     pub mailbox_table: String,
     /// `TOKEN_AUDIENCE`: what tokens of this deployment name as their audience.
     pub token_audience: String,
+    /// `REQUESTS_PER_MINUTE`: how many an account may make.
+    pub requests_per_minute: u32,
+    /// `PHONE_HASH_KEY`, only in functions that deal with phone numbers: the deployment's secret.
+    pub phone_hash_key: Option<String>,
+    /// `SMS_DAILY_CEILING`, only in the function that sends codes: how many a day.
+    pub sms_daily_ceiling: Option<u32>,
+    /// `SMS_SENDER_ID`, if set: who is shown as the sender of a code, where the country allows it.
+    pub sms_sender_id: Option<String>,
     /// `CONNECTIONS_ENDPOINT`, moved to the origin of `AWS_ENDPOINT_URL` if that is set: where `@connections`
     /// requests go.
     pub connections_endpoint: String,
@@ -40,6 +66,12 @@ pub enum ConfigError {
     /// A variable is not set, or empty.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
+    /// A variable that holds a number does not.
+    #[error("the environment variable {0} is not a whole number")]
+    NotANumber(&'static str),
+    /// The deployment's secret could be guessed.
+    #[error("the environment variable {0} has fewer than {MIN_SECRET_BYTES} bytes")]
+    TooShort(&'static str),
     /// A variable that holds an address does not.
     #[error("the environment variable {0} is not an absolute http or https URL")]
     NotAUrl(&'static str),
@@ -57,13 +89,34 @@ impl Config {
         let aws_endpoint = optional("AWS_ENDPOINT_URL")
             .map(|text| url("AWS_ENDPOINT_URL", &text))
             .transpose()?;
+        let count = |name, text: String| text.parse().map_err(|_| ConfigError::NotANumber(name));
+        let phone_hash_key = optional("PHONE_HASH_KEY");
+        if phone_hash_key
+            .as_ref()
+            .is_some_and(|key| key.len() < MIN_SECRET_BYTES)
+        {
+            return Err(ConfigError::TooShort("PHONE_HASH_KEY"));
+        }
         let connections_origin = aws_endpoint.as_ref().unwrap_or(&connections);
         Ok(Self {
+            accounts_table: required("ACCOUNTS_TABLE")?,
+            codes_table: required("CODES_TABLE")?,
+            limits_table: required("LIMITS_TABLE")?,
+            links_table: required("LINKS_TABLE")?,
+            locks_table: required("LOCKS_TABLE")?,
+            phones_table: required("PHONES_TABLE")?,
+            tickets_table: required("TICKETS_TABLE")?,
             devices_table: required("DEVICES_TABLE")?,
             keys_table: required("KEYS_TABLE")?,
             prekeys_table: required("PREKEYS_TABLE")?,
             mailbox_table: required("MAILBOX_TABLE")?,
             token_audience: required("TOKEN_AUDIENCE")?,
+            requests_per_minute: count("REQUESTS_PER_MINUTE", required("REQUESTS_PER_MINUTE")?)?,
+            phone_hash_key,
+            sms_daily_ceiling: optional("SMS_DAILY_CEILING")
+                .map(|text| count("SMS_DAILY_CEILING", text))
+                .transpose()?,
+            sms_sender_id: optional("SMS_SENDER_ID"),
             connections_endpoint: format!("{}{}", origin(connections_origin), connections.path()),
             aws_endpoint: aws_endpoint.as_ref().map(origin),
             region: Region::new(required("AWS_REGION")?),
@@ -110,7 +163,15 @@ mod tests {
 
     use super::*;
 
-    const VARIABLES: [(&str, &str); 9] = [
+    const VARIABLES: [(&str, &str); 17] = [
+        ("ACCOUNTS_TABLE", "accounts"),
+        ("CODES_TABLE", "codes"),
+        ("LIMITS_TABLE", "limits"),
+        ("LINKS_TABLE", "links"),
+        ("LOCKS_TABLE", "locks"),
+        ("PHONES_TABLE", "phones"),
+        ("TICKETS_TABLE", "tickets"),
+        ("REQUESTS_PER_MINUTE", "500"),
         ("DEVICES_TABLE", "devices"),
         ("KEYS_TABLE", "keys"),
         ("PREKEYS_TABLE", "prekeys"),
@@ -152,15 +213,22 @@ mod tests {
         }
         let wrong = read(&[("CONNECTIONS_ENDPOINT", "/prod")]).unwrap_err();
         assert_eq!(wrong, ConfigError::NotAUrl("CONNECTIONS_ENDPOINT"));
+        for name in ["REQUESTS_PER_MINUTE", "SMS_DAILY_CEILING"] {
+            assert_eq!(read(&[(name, "-1")]).unwrap_err(), ConfigError::NotANumber(name));
+        }
+        let short = read(&[("PHONE_HASH_KEY", "0123456789012345678901234567890")]).unwrap_err();
+        assert_eq!(short, ConfigError::TooShort("PHONE_HASH_KEY"));
     }
 
     #[test]
-    fn x86_the_secret_key_does_not_print() {
-        let config = read(&[("AWS_SESSION_TOKEN", "quiet")]).unwrap();
-        let printed = format!("{config:?}");
-        assert!(
-            !printed.contains("hush") && !printed.contains("quiet"),
-            "{printed}"
-        );
+    fn x86_no_secret_prints() {
+        let config = read(&[
+            ("AWS_SESSION_TOKEN", "quiet"),
+            ("PHONE_HASH_KEY", "silence, and more of it, and more"),
+        ]);
+        let printed = format!("{:?}", config.unwrap());
+        for secret in ["hush", "quiet", "silence"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
     }
 }

@@ -50,9 +50,10 @@ pub async fn connect(
     connection: &ConnectionId,
     opened: Duration,
 ) -> Result<(), ConnectError> {
-    let connected = backend
-        .devices
-        .connect_unless_superseded(device, connection, opened);
+    let connected =
+        backend
+            .devices
+            .connect_unless_superseded(device, connection, opened, backend.clock.now());
     match connected.await? {
         Connected::Now { displaced: None } => Ok(()),
         Connected::Now {

@@ -1,13 +1,13 @@
-//! `fetch`: the devices of an account and what they published. Reads only.
+//! `fetch`: the devices of an account, as its owner signed them, and what they published. Reads only.
 
 use waxwing_wire::{AccountId, ErrorCode, Problem, RegisteredDevice, fetch::Fetched};
 
-use crate::{Backend, fault::Fault};
+use crate::{Backend, directory, fault::Fault};
 
 /// Why a fetch was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// The account has no device.
+    /// There is no such account.
     #[error("There is no such account.")]
     UnknownAccount,
     /// The service could not do its work.
@@ -33,19 +33,18 @@ pub async fn fetch(
     asker: RegisteredDevice,
     account: AccountId,
 ) -> Result<Fetched, FetchError> {
-    let records = backend.keys.find_all(account).await?;
-    if records.is_empty() {
-        return Err(FetchError::UnknownAccount);
-    }
+    let directory = directory::read(backend, account).await?;
+    let directory = directory.ok_or(FetchError::UnknownAccount)?;
     let own_one_time_prekeys = if asker.address.account == account {
         Some(backend.prekeys.count(asker).await?)
     } else {
         None
     };
-    let devices = records.into_iter().map(|record| record.published).collect();
+    let devices = directory.keys.into_iter().map(|record| record.published);
     Ok(Fetched {
         account,
-        devices,
+        list: directory.list,
+        devices: devices.collect(),
         own_one_time_prekeys,
     })
 }

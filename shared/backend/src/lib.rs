@@ -5,27 +5,45 @@
 //!
 //! # Layout
 //! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`]. HTTP:
-//!   [`register`], [`link`], [`upload`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run
+//!   [`challenge`], [`confirm`], [`register`], [`lock`], [`offer`], [`link`], [`answer`], [`revoke`], [`upload`], [`check`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run
 //!   twice or break off anywhere.
 //! - One noun a file under [`tables`]: names of keys and attributes, conditions, every call to DynamoDB.
 //! - [`sockets`]: connections of devices. [`verify`]: checks of published keys. [`fault`]: failed requests.
+//! - Phone numbers: [`phone`] parses them, `keyed_hash` names them, `sms` reaches them. [`gate`]: the PIN.
+//! - [`requests`], [`budgets`]: how much of anything is enough.
 //! - [`config`], [`clock`]: all that is read from outside.
 
 pub mod ack;
+pub mod answer;
 pub mod authorize;
+pub mod budgets;
+pub mod challenge;
+pub mod check;
 pub mod claim;
 pub mod clock;
 pub mod config;
+pub mod confirm;
 pub mod connect;
+mod directory;
 pub mod disconnect;
+mod ended;
 pub mod fault;
 pub mod fetch;
+pub mod gate;
+mod keyed_hash;
 pub mod link;
+pub mod lock;
+mod news;
+pub mod offer;
+pub mod phone;
 mod publish;
 mod random;
 pub mod receive;
 pub mod register;
+pub mod requests;
+pub mod revoke;
 pub mod send;
+mod sms;
 pub mod sockets;
 pub mod tables;
 pub mod upload;
@@ -39,6 +57,7 @@ use std::{fmt, time::Duration};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_apigatewaymanagement as apigatewaymanagement;
 use aws_sdk_dynamodb as dynamodb;
+use aws_sdk_sns as sns;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
@@ -47,9 +66,16 @@ use aws_types::SdkConfig;
 pub use clock::Clock;
 pub use config::Config;
 
+use fault::Fault;
+use keyed_hash::KeyedHash;
 use random::Random;
+use requests::Requests;
+use sms::Sms;
 use sockets::Sockets;
-use tables::{database::Database, devices::Devices, keys::Keys, mailbox::Mailbox, prekeys::Prekeys};
+use tables::{
+    accounts::Accounts, codes::Codes, database::Database, devices::Devices, keys::Keys, limits::Limits,
+    links::Links, locks::Locks, mailbox::Mailbox, phones::Phones, prekeys::Prekeys, tickets::Tickets,
+};
 
 /// Time of one try of a request to AWS. Far beyond what an answer takes: a try given up too early may have been
 /// carried out, and a prekey that it took is burnt.
@@ -69,14 +95,25 @@ const MAX_ATTEMPTS: u32 = 3;
 #[derive(Clone)]
 pub struct Backend {
     database: Database,
+    accounts: Accounts,
+    codes: Codes,
+    limits: Limits,
+    links: Links,
+    locks: Locks,
+    phones: Phones,
+    tickets: Tickets,
     devices: Devices,
     keys: Keys,
     prekeys: Prekeys,
     mailbox: Mailbox,
     sockets: Sockets,
+    sms: Sms,
+    requests: Requests,
     clock: Clock,
     random: Random,
     token_audience: String,
+    keyed_hash: Option<KeyedHash>,
+    sms_daily_ceiling: Option<u32>,
 }
 
 impl Backend {
@@ -104,23 +141,58 @@ impl Backend {
         let connections = apigatewaymanagement::config::Builder::from(&sdk)
             .endpoint_url(&config.connections_endpoint)
             .build();
+        let mut texts = sns::config::Builder::from(&sdk);
+        texts.set_endpoint_url(config.aws_endpoint.clone());
+        texts.set_retry_config(Some(RetryConfig::standard().with_max_attempts(sms::ATTEMPTS)));
         let client = dynamodb::Client::from_conf(tables.build());
         let database = Database::new(client, random.clone());
         Self {
+            accounts: Accounts::new(database.clone(), config.accounts_table.clone()),
+            codes: Codes::new(database.clone(), config.codes_table.clone()),
+            limits: Limits::new(database.clone(), config.limits_table.clone()),
+            links: Links::new(database.clone(), config.links_table.clone()),
+            locks: Locks::new(database.clone(), config.locks_table.clone()),
+            phones: Phones::new(database.clone(), config.phones_table.clone()),
+            tickets: Tickets::new(database.clone(), config.tickets_table.clone()),
             devices: Devices::new(database.clone(), config.devices_table.clone()),
             keys: Keys::new(database.clone(), config.keys_table.clone()),
             prekeys: Prekeys::new(database.clone(), config.prekeys_table.clone()),
             mailbox: Mailbox::new(database.clone(), config.mailbox_table.clone()),
             sockets: Sockets::new(apigatewaymanagement::Client::from_conf(connections)),
+            sms: Sms::new(
+                sns::Client::from_conf(texts.build()),
+                config.sms_sender_id.clone(),
+            ),
+            requests: Requests::new(config.requests_per_minute),
             database,
             clock,
             random,
             token_audience: config.token_audience.clone(),
+            keyed_hash: config.phone_hash_key.as_deref().map(KeyedHash::new),
+            sms_daily_ceiling: config.sms_daily_ceiling,
         }
     }
 }
 
-/// What both clients of AWS share. Built here and not by `aws-config`: Lambda gives credentials in the
+impl Backend {
+    /// The deployment's secret, in the functions that are told it.
+    fn keyed_hash(&self) -> Result<&KeyedHash, Fault> {
+        self.keyed_hash.as_ref().ok_or_else(|| not_told("PHONE_HASH_KEY"))
+    }
+
+    /// Codes a day, in the function that is told the number.
+    fn sms_daily_ceiling(&self) -> Result<u32, Fault> {
+        self.sms_daily_ceiling
+            .ok_or_else(|| not_told("SMS_DAILY_CEILING"))
+    }
+}
+
+fn not_told(variable: &'static str) -> Fault {
+    tracing::error!(variable, "this function is not told what it needs");
+    Fault::Internal
+}
+
+/// What all clients of AWS share. Built here and not by `aws-config`: Lambda gives credentials in the
 /// environment, and nothing else is looked for.
 fn sdk_config(config: &Config, http_client: Option<SharedHttpClient>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()

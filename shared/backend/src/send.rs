@@ -21,8 +21,8 @@ use waxwing_wire::{
     ServiceFrame,
     frame::Delivery,
     send::{
-        AccountMismatch, KnownDevice, MessageOutcome, Outcome, OutgoingMessage, Recipient, RecipientDevice, SendRequest,
-        Sent,
+        AccountMismatch, KnownDevice, MessageOutcome, Outcome, OutgoingMessage, Recipient, RecipientDevice,
+        SendRequest, Sent,
     },
 };
 
@@ -120,12 +120,7 @@ pub async fn send(
     })
 }
 
-fn outcome(
-    sender: DeviceAddress,
-    listed: &Listed,
-    directory: &Directory,
-    is_reused: bool,
-) -> Outcome {
+fn outcome(sender: DeviceAddress, listed: &Listed, directory: &Directory, is_reused: bool) -> Outcome {
     if is_reused {
         return Outcome::Refused(MessageError::IdReused.into());
     }
@@ -192,7 +187,10 @@ type Directory = BTreeMap<AccountId, Vec<DeviceRecord>>;
 
 /// Reads each account once, however many of the messages go to it.
 async fn read_directory(backend: &Backend, messages: &[Listed]) -> Result<Directory, Fault> {
-    let accounts: BTreeSet<_> = messages.iter().flat_map(|listed| listed.accounts.keys()).collect();
+    let accounts: BTreeSet<_> = messages
+        .iter()
+        .flat_map(|listed| listed.accounts.keys())
+        .collect();
     let reads = accounts.into_iter().map(|account| async {
         let devices = backend.devices.find_all(*account).await?;
         Ok((*account, devices))
@@ -226,7 +224,11 @@ async fn finish(
     all(steps.collect()).await.map(drop)
 }
 
-async fn take_back(backend: &Backend, owner: RegisteredDevice, envelopes: Vec<Envelope>) -> Result<(), Fault> {
+async fn take_back(
+    backend: &Backend,
+    owner: RegisteredDevice,
+    envelopes: Vec<Envelope>,
+) -> Result<(), Fault> {
     for envelope in envelopes {
         backend.mailbox.delete(owner, envelope.id).await?;
     }
@@ -380,6 +382,7 @@ mod tests {
             signing_key,
             connection: None,
             waiting_since: None,
+            seen_at: UnixSeconds(0),
         }
     }
 
@@ -483,7 +486,12 @@ mod tests {
 
     /// Sends one message and gives its outcome.
     async fn send_one(backend: &Backend, devices: &[RegisteredDevice]) -> Outcome {
-        let [only] = send(backend, sender(), request(devices)).await.unwrap().outcomes.try_into().unwrap();
+        let [only] = send(backend, sender(), request(devices))
+            .await
+            .unwrap()
+            .outcomes
+            .try_into()
+            .unwrap();
         let MessageOutcome { message: id, outcome } = only;
         assert_eq!(id, message(7, devices).message);
         outcome
@@ -635,8 +643,14 @@ mod tests {
         let put = "PutItem mailbox";
         assert_eq!(operations(&calls), [put, put, put, "Query devices", "POST open"]);
         let calls = calls.lock().unwrap();
-        let posted = calls.last().unwrap().body["envelopes"].as_array().unwrap().clone();
-        let ids: Vec<_> = posted.iter().map(|envelope| envelope["message"].to_string()).collect();
+        let posted = calls.last().unwrap().body["envelopes"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let ids: Vec<_> = posted
+            .iter()
+            .map(|envelope| envelope["message"].to_string())
+            .collect();
         assert!(ids.len() == 3 && ids.is_sorted(), "{ids:?}");
     }
 
@@ -671,7 +685,10 @@ mod tests {
         let many = (0..=MAX_MESSAGES_PER_SEND).map(|number| message(number as u8, &[bob]));
         let bad = [
             (frame([]), ErrorCode::Malformed),
-            (frame([message(1, &[bob]), message(1, &[bob])]), ErrorCode::Malformed),
+            (
+                frame([message(1, &[bob]), message(1, &[bob])]),
+                ErrorCode::Malformed,
+            ),
             (frame(many), ErrorCode::TooLarge),
         ];
         for (request, code) in bad {

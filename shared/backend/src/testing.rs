@@ -65,7 +65,25 @@ pub(crate) fn condition_failed(item: &Value) -> Answer {
 pub(crate) fn backend(
     script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
 ) -> (Backend, Arc<Mutex<Vec<Call>>>) {
+    backend_with(Clock::system(), script)
+}
+
+/// As [`backend`], with this clock.
+pub(crate) fn backend_with(
+    clock: Clock,
+    script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+) -> (Backend, Arc<Mutex<Vec<Call>>>) {
     let variables = BTreeMap::from([
+        ("ACCOUNTS_TABLE", "accounts"),
+        ("CODES_TABLE", "codes"),
+        ("LIMITS_TABLE", "limits"),
+        ("LINKS_TABLE", "links"),
+        ("LOCKS_TABLE", "locks"),
+        ("PHONES_TABLE", "phones"),
+        ("TICKETS_TABLE", "tickets"),
+        ("REQUESTS_PER_MINUTE", "500"),
+        ("PHONE_HASH_KEY", "a secret that only the tests know"),
+        ("SMS_DAILY_CEILING", "1000"),
         ("DEVICES_TABLE", "devices"),
         ("KEYS_TABLE", "keys"),
         ("PREKEYS_TABLE", "prekeys"),
@@ -83,7 +101,7 @@ pub(crate) fn backend(
         calls: Arc::clone(&calls),
     });
     let client = http_client_fn(move |_, _| connector.clone());
-    (Backend::seeded(&config, Clock::system(), Some(client), 1), calls)
+    (Backend::seeded(&config, clock, Some(client), 1), calls)
 }
 
 /// Operations and tables of the calls, in order.
@@ -115,6 +133,7 @@ pub(crate) fn device_item(device: RegisteredDevice, connection: Option<&str>) ->
         "d": { "B": standard_base64(&[device.address.device.get()]) },
         "r": { "N": device.registration.to_string() },
         "v": { "B": standard_base64(&[[2].as_slice(), &[1; 32]].concat()) },
+        "s": { "N": "1000" },
     });
     if let (Value::Object(item), Some(connection)) = (&mut item, connection) {
         item.insert("c".into(), json!({ "S": connection }));

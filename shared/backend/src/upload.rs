@@ -1,8 +1,8 @@
 //! `upload`: a device publishes more one-time prekeys, or a new signed prekey.
 //!
 //! Twice, or after a run that broke off: the signed prekey is there already, and of the one-time prekeys
-//! exactly those are added that are not yet in. The signed prekey goes first, so that a stale one refuses the
-//! whole.
+//! exactly those are added that are not yet in. What refuses the whole is looked at first: one-time prekeys that are
+//! published with other bytes, then a signed prekey that is stale.
 
 use waxwing_wire::{
     ErrorCode, Problem, RegisteredDevice,
@@ -14,7 +14,7 @@ use crate::{
     Backend,
     authorize::Authorized,
     fault::Fault,
-    publish::publish_one_time_prekeys,
+    publish::{PublishError, check_one_time_prekeys, publish_one_time_prekeys},
     verify::{self, KeyError},
 };
 
@@ -30,9 +30,9 @@ pub enum UploadError {
     /// The published signed prekey is newer, or another of the same id.
     #[error("A signed prekey with this id or a higher one is published already. Use a higher id.")]
     StalePrekey,
-    /// The registration is gone.
-    #[error("This device is not registered (any more).")]
-    Unknown,
+    /// The registration is gone, or one-time prekeys are published with other bytes.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// The service could not do its work.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -44,8 +44,8 @@ impl From<UploadError> for Problem {
             UploadError::Request(problem) => return problem,
             UploadError::Key(error) => return error.into(),
             UploadError::Fault(fault) => return fault.into(),
+            UploadError::Publish(error) => return error.into(),
             UploadError::StalePrekey => ErrorCode::StalePrekey,
-            UploadError::Unknown => ErrorCode::Unauthorized,
         };
         Self::new(code, error.to_string())
     }
@@ -64,13 +64,14 @@ pub async fn upload(
     verify::one_time_prekeys(&request.one_time_prekeys)?;
     if let Some(prekey) = &request.signed_prekey {
         verify::signed_prekey(&uploader.signing_key, prekey)?;
+        check_one_time_prekeys(backend, uploader.device, &request.one_time_prekeys).await?;
         replace_signed_prekey(backend, uploader.device, prekey).await?;
     }
     let published = publish_one_time_prekeys(backend, uploader.device, &request.one_time_prekeys).await?;
-    let published = published.ok_or(UploadError::Unknown)?;
     Ok(Uploaded {
         stored: published.stored,
         highest: published.highest,
+        gone: published.gone,
     })
 }
 
@@ -90,9 +91,10 @@ async fn replace_signed_prekey(
     let published = record
         .map(|record| record.published)
         .filter(|published| published.registration == device.registration)
-        .ok_or(UploadError::Unknown)?;
-    // The same key again is a repetition; a signature may differ from one signing to the next.
-    let is_same = published.signed_prekey.id == prekey.id && published.signed_prekey.key == prekey.key;
+        .ok_or(PublishError::Unknown)?;
+    // The same keys again are a repetition; a signature may differ from one signing to the next.
+    let there = published.signed_prekey;
+    let is_same = there.id == prekey.id && there.key == prekey.key && there.kem_key == prekey.kem_key;
     if is_same {
         Ok(())
     } else {

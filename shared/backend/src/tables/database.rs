@@ -9,14 +9,26 @@ use aws_sdk_dynamodb::{
 };
 use futures_util::future::try_join_all;
 use rand::RngExt;
+use waxwing_wire::RegisteredDevice;
 
-use crate::{fault::Fault, random::Random, tables::item::Item};
+use crate::{
+    fault::Fault,
+    random::Random,
+    tables::item::{Item, binary},
+};
 
 /// DynamoDB's bound on the items of one transaction.
 pub(crate) const MAX_TRANSACTION_ITEMS: usize = 100;
 
 /// DynamoDB's bound on the writes of one batch.
 const MAX_BATCH_WRITES: usize = 25;
+
+/// Items that one page of a partition is emptied of: four batches.
+const ITEMS_PER_PAGE: i32 = 100;
+
+/// The key of the tables whose items belong to a registration: partition key `o`, sort key `i`.
+const OF_OWNER: &str = "o = :owner";
+const KEY_OF_OWNED: &str = "o, i";
 
 /// Tries of a batch or a transaction. With the pauses below they take about a second at most, well inside a
 /// function's time.
@@ -97,6 +109,29 @@ impl Database {
         Err(Fault::Unavailable)
     }
 
+    /// Deletes a page of what belongs to `owner`, expired or not. Says whether nothing is left of it.
+    pub(crate) async fn delete_page_of_owner(
+        &self,
+        table: &str,
+        owner: RegisteredDevice,
+    ) -> Result<bool, Fault> {
+        let output = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression(OF_OWNER)
+            .expression_attribute_values(":owner", binary(owner.to_bytes()))
+            .projection_expression(KEY_OF_OWNED)
+            .limit(ITEMS_PER_PAGE)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| Fault::of("Query of what a device owns", &error))?;
+        let is_last = output.last_evaluated_key.is_none();
+        self.delete_all(table, output.items.unwrap_or_default()).await?;
+        Ok(is_last)
+    }
+
     async fn write_batch(&self, table: &str, writes: &[WriteRequest]) -> Result<Vec<WriteRequest>, Fault> {
         let request = self
             .client
@@ -165,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        tables::item::{binary, item},
+        tables::item::item,
         testing::{Answer, backend, done, operations, refused},
     };
 

@@ -1,14 +1,17 @@
 //! Devices: which devices an account has, which key speaks for each, and where each is connected.
 //!
 //! One strongly consistent Query of an account answers "which devices, which are connected". A record is about
-//! 110 bytes, so that answer costs one read unit for any account.
+//! 130 bytes, so that answer costs one read unit for any account.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
-    types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{
+        AttributeValue, ConditionCheck, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem,
+    },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use waxwing_wire::{AccountId, DeviceAddress, DeviceId, PublicKey, RegisteredDevice, RegistrationId};
@@ -38,10 +41,16 @@ const CONNECTION: &str = "c";
 /// Number, absent unless something waits for a push: since when, in seconds of Unix time.
 const WAITING_SINCE: &str = "p";
 
+/// Number: when the device last connected, or was added, in seconds of Unix time.
+const SEEN_AT: &str = "s";
+
 const IS_ABSENT: &str = "attribute_not_exists(a)";
+const IS_REGISTRATION: &str = "r = :registration";
+const IS_REGISTRATION_CONNECTED_BY: &str = "r = :registration AND c = :connection";
+const IS_REGISTRATION_AWAY: &str = "r = :registration AND attribute_not_exists(c)";
 const IN_ACCOUNT: &str = "a = :account";
 
-const CONNECT: &str = "SET c = :connection, t = :opened REMOVE p";
+const CONNECT: &str = "SET c = :connection, t = :opened, s = :now REMOVE p";
 const IS_REGISTRATION_AND_NOT_SUPERSEDED: &str =
     "r = :registration AND (attribute_not_exists(t) OR t <= :opened)";
 
@@ -61,6 +70,8 @@ pub(crate) struct DeviceRecord {
     pub(crate) signing_key: PublicKey,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) waiting_since: Option<UnixSeconds>,
+    /// When it last connected, or was added.
+    pub(crate) seen_at: UnixSeconds,
 }
 
 /// What became of a connect.
@@ -125,17 +136,61 @@ impl Devices {
         &self,
         device: RegisteredDevice,
         signing_key: &PublicKey,
+        now: UnixSeconds,
     ) -> Result<TransactWriteItem, Fault> {
-        let mut item = key(device.address);
-        item.insert(REGISTRATION.into(), number(device.registration.get()));
-        item.insert(SIGNING_KEY.into(), binary(*signing_key.as_bytes()));
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(new_item(device, signing_key, now)))
             .condition_expression(IS_ABSENT)
             .build()
             .map_err(|_| Fault::Internal)?;
         Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The part of a transaction that puts a device in the place of `old`, if that is still what it was when it was
+    /// read, its connection included: else nobody would close the connection it has now.
+    pub(crate) fn replace_if_unchanged(
+        &self,
+        old: &DeviceRecord,
+        device: RegisteredDevice,
+        signing_key: &PublicKey,
+        now: UnixSeconds,
+    ) -> Result<TransactWriteItem, Fault> {
+        let (condition, values) = unchanged(old);
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(new_item(device, signing_key, now)))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The part of a transaction that ends a device, if it is still what it was when it was read, its connection
+    /// included: else nobody would close the connection it has now.
+    pub(crate) fn delete_if_unchanged(&self, old: &DeviceRecord) -> Result<TransactWriteItem, Fault> {
+        let (condition, values) = unchanged(old);
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(old.device.address)))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    /// The part of a transaction that holds only if the device is registered.
+    pub(crate) fn is_registered(&self, device: RegisteredDevice) -> Result<TransactWriteItem, Fault> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(device.address)))
+            .condition_expression(IS_REGISTRATION)
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
     /// Makes `connection` the device's connection and takes the push mark away, unless a connection opened
@@ -145,12 +200,14 @@ impl Devices {
         device: RegisteredDevice,
         connection: &ConnectionId,
         opened: Duration,
+        now: UnixSeconds,
     ) -> Result<Connected, Fault> {
         let opened = u64::try_from(opened.as_millis()).unwrap_or(u64::MAX);
         let update = self
             .update(device.address, CONNECT, IS_REGISTRATION_AND_NOT_SUPERSEDED)
             .expression_attribute_values(":connection", connection_value(connection))
             .expression_attribute_values(":opened", number(opened))
+            .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":registration", number(device.registration.get()))
             .return_values(ReturnValue::UpdatedOld);
         match conditional(update).await? {
@@ -261,6 +318,27 @@ fn key(address: DeviceAddress) -> Item {
     ])
 }
 
+fn new_item(device: RegisteredDevice, signing_key: &PublicKey, now: UnixSeconds) -> Item {
+    let mut item = key(device.address);
+    item.insert(REGISTRATION.into(), number(device.registration.get()));
+    item.insert(SIGNING_KEY.into(), binary(*signing_key.as_bytes()));
+    item.insert(SEEN_AT.into(), number(now.0));
+    item
+}
+
+/// The condition that a device is as it was read, and its values.
+fn unchanged(old: &DeviceRecord) -> (&'static str, Item) {
+    let registration = number(old.device.registration.get());
+    let mut values = item([(":registration", registration)]);
+    match &old.connection {
+        Some(connection) => {
+            values.insert(":connection".into(), connection_value(connection));
+            (IS_REGISTRATION_CONNECTED_BY, values)
+        }
+        None => (IS_REGISTRATION_AWAY, values),
+    }
+}
+
 fn connection_value(connection: &ConnectionId) -> AttributeValue {
     AttributeValue::S(connection.as_str().to_owned())
 }
@@ -289,6 +367,7 @@ fn read(account: AccountId, item: &Item) -> Result<DeviceRecord, Damaged> {
         signing_key: reader.binary(SIGNING_KEY, PublicKey::from_slice)?,
         connection: reader.optional_string(CONNECTION)?.and_then(ConnectionId::new),
         waiting_since: reader.optional_number(WAITING_SINCE)?.map(UnixSeconds),
+        seen_at: UnixSeconds(reader.number(SEEN_AT)?),
     })
 }
 
@@ -309,7 +388,7 @@ mod tests {
         let own = connection("own");
         backend
             .devices
-            .connect_unless_superseded(device(1, 1, 7), &own, opened)
+            .connect_unless_superseded(device(1, 1, 7), &own, opened, UnixSeconds(5))
             .await
     }
 

@@ -1,13 +1,16 @@
 //! Keys: what each device publishes, and the highest id of a one-time prekey it ever published.
 //!
-//! Bundle and mark are one item: identity, signed prekey and signatures of one reply are of one version.
+//! Bundle and mark are one item: identity, signed prekey and signatures of one reply are of one version. An item
+//! has about 1,530 bytes, most of them the KEM key: a Query of an account costs one read unit for every two and a
+//! half devices.
 
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
-    types::{Put, TransactWriteItem, Update},
+    types::{Delete, Put, TransactWriteItem, Update},
 };
 use waxwing_wire::{
-    AccountId, DeviceAddress, DeviceId, KeyId, PublicKey, RegisteredDevice, RegistrationId, Signature,
+    AccountId, DeviceAddress, DeviceId, KemKey, KeyId, PublicKey, RegisteredDevice, RegistrationId,
+    Signature,
     keys::{DeviceIdentity, PublishedDevice, SignedPrekey},
 };
 
@@ -35,7 +38,9 @@ const IDENTITY_SIGNATURE: &str = "n";
 const SIGNED_PREKEY_ID: &str = "k";
 /// Binary: the signed prekey, a compressed point.
 const SIGNED_PREKEY: &str = "p";
-/// Binary: the signing key's signature over the signed prekey.
+/// Binary: the KEM key that belongs to the signed prekey, 1,184 bytes.
+const KEM_KEY: &str = "m";
+/// Binary: the signing key's signature over the signed prekey, KEM key included.
 const SIGNED_PREKEY_SIGNATURE: &str = "g";
 /// Number, absent before the first: the highest id of a one-time prekey ever published.
 const HIGHEST: &str = "h";
@@ -47,11 +52,11 @@ const RAISE_HIGHEST: &str = "SET h = :next";
 const HIGHEST_IS: &str = "r = :registration AND h = :highest";
 const HIGHEST_IS_ABSENT: &str = "r = :registration AND attribute_not_exists(h)";
 
-const REPLACE_SIGNED_PREKEY: &str = "SET k = :id, p = :key, g = :signature";
+const REPLACE_SIGNED_PREKEY: &str = "SET k = :id, p = :key, m = :kem_key, g = :signature";
 const SIGNED_PREKEY_IS_OLDER: &str = "r = :registration AND k < :id";
 
 /// What one device published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeysRecord {
     pub(crate) published: PublishedDevice,
     pub(crate) highest: Option<KeyId>,
@@ -104,29 +109,39 @@ impl Keys {
         identity: &DeviceIdentity,
         signed_prekey: &SignedPrekey,
     ) -> Result<TransactWriteItem, Fault> {
-        let mut item = key(device.address);
-        item.extend([
-            (REGISTRATION.into(), number(device.registration.get())),
-            (SIGNING_KEY.into(), binary(*identity.signing_key.as_bytes())),
-            (IDENTITY_KEY.into(), binary(*identity.identity_key.as_bytes())),
-            (
-                IDENTITY_SIGNATURE.into(),
-                binary(*identity.identity_signature.as_bytes()),
-            ),
-            (SIGNED_PREKEY_ID.into(), number(signed_prekey.id.get())),
-            (SIGNED_PREKEY.into(), binary(*signed_prekey.key.as_bytes())),
-            (
-                SIGNED_PREKEY_SIGNATURE.into(),
-                binary(*signed_prekey.signature.as_bytes()),
-            ),
-        ]);
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(published_item(device, identity, signed_prekey)))
             .condition_expression(IS_ABSENT)
             .build()
             .map_err(|_| Fault::Internal)?;
         Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The part of a transaction that publishes a new device's keys, whatever was published under its address
+    /// before. Good only beside a condition on the device's record.
+    pub(crate) fn put(
+        &self,
+        device: RegisteredDevice,
+        identity: &DeviceIdentity,
+        signed_prekey: &SignedPrekey,
+    ) -> Result<TransactWriteItem, Fault> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(published_item(device, identity, signed_prekey)))
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The part of a transaction that ends what a device publishes.
+    pub(crate) fn delete(&self, address: DeviceAddress) -> Result<TransactWriteItem, Fault> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(address)))
+            .build()
+            .map_err(|_| Fault::Internal)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// The part of a transaction that raises the highest published id, if it is still `highest`.
@@ -165,6 +180,7 @@ impl Keys {
             .condition_expression(SIGNED_PREKEY_IS_OLDER)
             .expression_attribute_values(":id", number(prekey.id.get()))
             .expression_attribute_values(":key", binary(*prekey.key.as_bytes()))
+            .expression_attribute_values(":kem_key", binary(*prekey.kem_key.as_bytes()))
             .expression_attribute_values(":signature", binary(*prekey.signature.as_bytes()))
             .expression_attribute_values(":registration", number(device.registration.get()))
             .send()
@@ -184,6 +200,27 @@ fn key(address: DeviceAddress) -> Item {
         (PARTITION_KEY, binary(address.account.to_bytes())),
         (SORT_KEY, binary([address.device.get()])),
     ])
+}
+
+fn published_item(device: RegisteredDevice, identity: &DeviceIdentity, signed_prekey: &SignedPrekey) -> Item {
+    let mut item = key(device.address);
+    item.extend([
+        (REGISTRATION.into(), number(device.registration.get())),
+        (SIGNING_KEY.into(), binary(*identity.signing_key.as_bytes())),
+        (IDENTITY_KEY.into(), binary(*identity.identity_key.as_bytes())),
+        (
+            IDENTITY_SIGNATURE.into(),
+            binary(*identity.identity_signature.as_bytes()),
+        ),
+        (SIGNED_PREKEY_ID.into(), number(signed_prekey.id.get())),
+        (SIGNED_PREKEY.into(), binary(*signed_prekey.key.as_bytes())),
+        (KEM_KEY.into(), binary(*signed_prekey.kem_key.as_bytes())),
+        (
+            SIGNED_PREKEY_SIGNATURE.into(),
+            binary(*signed_prekey.signature.as_bytes()),
+        ),
+    ]);
+    item
 }
 
 fn read(item: &Item) -> Result<KeysRecord, Damaged> {
@@ -209,6 +246,7 @@ fn read(item: &Item) -> Result<KeysRecord, Damaged> {
         signed_prekey: SignedPrekey {
             id: key_id(SIGNED_PREKEY_ID)?.ok_or(reader.damaged(SIGNED_PREKEY_ID))?,
             key: reader.binary(SIGNED_PREKEY, PublicKey::from_slice)?,
+            kem_key: reader.binary(KEM_KEY, KemKey::from_slice)?,
             signature: reader.binary(SIGNED_PREKEY_SIGNATURE, Signature::from_slice)?,
         },
     };

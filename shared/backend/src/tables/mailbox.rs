@@ -177,6 +177,11 @@ impl Mailbox {
         let keys = ids.into_iter().map(|id| key(owner, id)).collect();
         self.database.delete_all(&self.table, keys).await
     }
+
+    /// Deletes a page of a mailbox whose owner is gone. Says whether it is empty now.
+    pub(crate) async fn delete_page(&self, owner: RegisteredDevice) -> Result<bool, Fault> {
+        self.database.delete_page_of_owner(&self.table, owner).await
+    }
 }
 
 fn key(owner: RegisteredDevice, id: EnvelopeId) -> Item {

@@ -4,10 +4,17 @@
 //! Every expression is a constant; whatever comes from outside travels as a typed value, never as text of an
 //! expression or part of a joined key. Reads are strongly consistent: each of them decides something.
 
+pub mod accounts;
+pub mod codes;
 pub mod devices;
 pub mod keys;
+pub mod limits;
+pub mod links;
+pub mod locks;
 pub mod mailbox;
+pub mod phones;
 pub mod prekeys;
+pub mod tickets;
 
 pub(crate) mod database;
 pub(crate) mod item;

@@ -2,6 +2,8 @@
 //!
 //! The pool belongs to one registration of a device: one that registers again starts with an empty pool.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::{
     operation::delete_item::DeleteItemError,
     types::{AttributeValue, Put, ReturnValue, Select, TransactWriteItem},
@@ -103,6 +105,38 @@ impl Prekeys {
             .await
             .map_err(|error| Fault::of("Query Prekeys", &error))?;
         Ok(output.items().iter().map(id).collect::<Result<_, _>>()?)
+    }
+
+    /// The keys in the pool from `first` to `last`, as of now.
+    pub(crate) async fn all_between(
+        &self,
+        owner: RegisteredDevice,
+        first: KeyId,
+        last: KeyId,
+    ) -> Result<BTreeMap<KeyId, PublicKey>, Fault> {
+        let request = self.database.client().query().table_name(&self.table);
+        let items = request
+            .key_condition_expression(IN_POOL_BETWEEN)
+            .expression_attribute_values(":owner", owner_value(owner))
+            .expression_attribute_values(":first", number(first.get()))
+            .expression_attribute_values(":last", number(last.get()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| Fault::of("Query Prekeys", &error))?;
+        let keys = items.iter().map(|found| {
+            let prekey = read(found)?;
+            Ok((prekey.id, prekey.key))
+        });
+        Ok(keys.collect::<Result<_, Damaged>>()?)
+    }
+
+    /// Deletes a page of a pool whose owner is gone. Says whether it is empty now.
+    pub(crate) async fn delete_page(&self, owner: RegisteredDevice) -> Result<bool, Fault> {
+        self.database.delete_page_of_owner(&self.table, owner).await
     }
 
     /// How many keys are in the pool, as of now.

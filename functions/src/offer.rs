@@ -1,0 +1,14 @@
+//! `offer`: offer a place in the account of the token's device.
+
+use serde_json::Value;
+use waxwing_backend::{Backend, offer::offer};
+
+use crate::{FunctionError, http::on_request};
+
+pub(crate) async fn handle(backend: &Backend, event: Value) -> Result<Value, FunctionError> {
+    on_request(event, |request| async move {
+        let asker = request.authorized(backend).await?;
+        Ok(offer(backend, asker.device, request.body()?).await?)
+    })
+    .await
+}

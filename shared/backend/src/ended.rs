@@ -1,0 +1,91 @@
+//! What is left to do when devices are not in their account any more.
+//!
+//! The transaction that changes the list also deletes the devices' records and keys: from then on no token of theirs
+//! is taken, no prekey of theirs is handed out, and no message is put for them. It writes their names down with the
+//! account. What remains is done here: each is told, its connection is closed, and its prekeys and its mailbox, which
+//! nobody reaches any more, are emptied. When all of it is done the names are taken away.
+//!
+//! Twice, or after a run that broke off: what is done already is found done. A run whose client never comes back is
+//! finished by the next change of the account's list.
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use futures_util::future::{try_join, try_join_all};
+use waxwing_wire::{
+    AccountId, ListVersion, ServiceFrame,
+    frame::{RemovalReason, Removed},
+};
+
+use crate::{
+    Backend,
+    fault::Fault,
+    tables::{accounts::EndedDevice, devices::DeviceRecord},
+};
+
+/// Pages of a mailbox, or of a pool of prekeys, that one run empties: a thousand items, which fit a function's time.
+/// What is left after that is left to a repetition, or to its own expiry.
+const MAX_PAGES: usize = 10;
+
+/// The parts of the transaction that ends the devices. It fails if one of them connected since it was read: whoever
+/// ends a device must know the connection to close.
+pub(crate) fn deletes(backend: &Backend, devices: &[DeviceRecord]) -> Result<Vec<TransactWriteItem>, Fault> {
+    let mut parts = Vec::with_capacity(devices.len() * 2);
+    for record in devices {
+        parts.push(backend.devices.delete_if_unchanged(record)?);
+        parts.push(backend.keys.delete(record.device.address)?);
+    }
+    Ok(parts)
+}
+
+/// What the transaction writes down: the devices it ends, after those that are written down already.
+pub(crate) fn noted(before: &[EndedDevice], devices: &[DeviceRecord]) -> Vec<EndedDevice> {
+    let now = devices.iter().map(|record| EndedDevice {
+        device: record.device,
+        connection: record.connection.clone(),
+    });
+    before.iter().cloned().chain(now).collect()
+}
+
+/// Does what is left to do for devices that are written down with version `version` of the account's list.
+pub(crate) async fn finish(
+    backend: &Backend,
+    account: AccountId,
+    version: ListVersion,
+    devices: &[EndedDevice],
+    reason: RemovalReason,
+) -> Result<(), Fault> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let all = try_join_all(devices.iter().map(|ended| finish_one(backend, ended, reason))).await?;
+    if all.into_iter().all(|is_empty| is_empty) {
+        backend.accounts.forget_ended_if(account, version).await?;
+    }
+    Ok(())
+}
+
+/// Says whether mailbox and pool are empty now.
+async fn finish_one(backend: &Backend, ended: &EndedDevice, reason: RemovalReason) -> Result<bool, Fault> {
+    if let Some(connection) = &ended.connection {
+        // The close says enough to a device that misses the news.
+        let news = ServiceFrame::Removed(Removed { reason });
+        let _ = backend.sockets.post(connection, &news).await;
+        backend.sockets.close(connection).await?;
+    }
+    let mailbox = empty(|| backend.mailbox.delete_page(ended.device));
+    let prekeys = empty(|| backend.prekeys.delete_page(ended.device));
+    let (mailbox, prekeys) = try_join(mailbox, prekeys).await?;
+    Ok(mailbox && prekeys)
+}
+
+/// Deletes page after page, up to [`MAX_PAGES`]. Says whether nothing is left.
+async fn empty<F>(delete_page: impl Fn() -> F) -> Result<bool, Fault>
+where
+    F: Future<Output = Result<bool, Fault>>,
+{
+    for _ in 0..MAX_PAGES {
+        if delete_page().await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

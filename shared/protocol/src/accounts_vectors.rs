@@ -13,7 +13,7 @@ use crate::{
     pin::Pin,
     primitives::{Prk, hash, stretch},
     safety_number::{AccountIdentity, SafetyNumber},
-    testing::{Scripted, hex, negated_private},
+    testing::{Scripted, hex, negated, negated_private},
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/accounts.json");
@@ -159,6 +159,7 @@ fn invalid_lists(alice: &Person) -> Value {
     let good = alice.list(4, &[device(1), device(2)]);
     let good = good.list_bytes();
     let account_key = alice.key.public().to_bytes();
+    let signing_key = device(1).keys().signing_key().to_bytes();
     let edit = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = good.to_vec();
         change(&mut bytes);
@@ -204,6 +205,14 @@ fn invalid_lists(alice: &Person) -> Value {
         ("identity key is the signing key", copy(FIRST + 5, FIRST + 38)),
         ("signing key is the account key", put(FIRST + 5, &account_key)),
         ("identity key is the account key", put(SECOND + 38, &account_key)),
+        (
+            "identity key is the negative of the signing key",
+            put(FIRST + 38, &negated(signing_key)),
+        ),
+        (
+            "identity key is the negative of the account key",
+            put(SECOND + 38, &negated(account_key)),
+        ),
         ("two devices with one signing key", copy(FIRST + 5, SECOND + 5)),
         ("two devices with one identity key", copy(FIRST + 38, SECOND + 38)),
         (

@@ -15,7 +15,9 @@ pub use changes::{AdvanceError, DeviceChange};
 
 use crate::{
     codec::{LengthError, Reader},
-    keys::{AccountKey, AccountKeyPair, DeviceError, KeyError, SIGNATURE_BYTES, TheirDevice},
+    keys::{
+        AccountKey, AccountKeyPair, DeviceError, KeyError, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, TheirDevice,
+    },
     labels,
 };
 
@@ -35,7 +37,7 @@ pub const MAX_REGISTRATION: u32 = i32::MAX as u32;
 pub const MAX_LIST_BYTES: usize = HEAD_BYTES + MAX_DEVICES * ENTRY_BYTES;
 
 /// Label, version, account, account key, time, number of devices.
-const HEAD_BYTES: usize = labels::DEVICE_LIST_SIGNATURE.len() + 4 + ACCOUNT_BYTES + 33 + 8 + 1;
+const HEAD_BYTES: usize = labels::DEVICE_LIST_SIGNATURE.len() + 4 + ACCOUNT_BYTES + PUBLIC_KEY_BYTES + 8 + 1;
 
 /// Number, registration, signing key, identity key.
 const ENTRY_BYTES: usize = 1 + 4 + TheirDevice::BYTES;
@@ -255,7 +257,7 @@ pub enum DeviceListError {
         #[source]
         error: DeviceError,
     },
-    /// A device has a key that is the account's or another device's.
+    /// A device has a key that is the account's or another device's, or the negative of one on the list.
     #[error("device {number} shares a key")]
     SharedKey {
         /// The later of the two.
@@ -297,7 +299,7 @@ impl Contents {
         let mut reader = Reader::new(rest);
         let version = reader.u32()?;
         let account = *reader.array()?;
-        let account_key = reader.array::<33>()?;
+        let account_key = reader.array::<PUBLIC_KEY_BYTES>()?;
         let issued_at_millis = reader.u64()?;
         let count = usize::from(reader.u8()?);
         if count > MAX_DEVICES {
@@ -331,7 +333,7 @@ impl Contents {
         if !(1..=MAX_DEVICES).contains(&self.devices.len()) {
             return Err(DeviceListError::Count);
         }
-        let mut keys = vec![self.account_key.to_bytes()];
+        let mut known = vec![coordinate(self.account_key.to_bytes())];
         let mut previous = 0;
         for device in &self.devices {
             let number = device.number;
@@ -339,14 +341,16 @@ impl Contents {
                 return Err(DeviceListError::Order { number });
             }
             previous = number;
-            let own = [
+            let keys = [
                 device.keys.signing_key().to_bytes(),
                 device.keys.identity_key().to_bytes(),
             ];
-            if own.iter().any(|key| keys.contains(key)) {
-                return Err(DeviceListError::SharedKey { number });
+            for key in keys.map(coordinate) {
+                if known.contains(&key) {
+                    return Err(DeviceListError::SharedKey { number });
+                }
+                known.push(key);
             }
-            keys.extend(own);
         }
         Ok(())
     }
@@ -367,6 +371,11 @@ impl Contents {
         }
         Ok(bytes)
     }
+}
+
+/// The x-coordinate of a key. P and −P agree on the same secrets, so on a list they count as one key.
+fn coordinate([_, x @ ..]: [u8; PUBLIC_KEY_BYTES]) -> [u8; PUBLIC_KEY_BYTES - 1] {
+    x
 }
 
 #[cfg(test)]

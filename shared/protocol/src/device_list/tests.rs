@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     keys::{DeviceKeys, IdentityKeyPair, SigningKeyPair},
-    testing::{negated_private, rng},
+    testing::{negated, negated_private, rng},
 };
 
 const ACCOUNT: [u8; 16] = [0x11; 16];
@@ -162,6 +162,12 @@ fn x07_no_key_stands_twice_on_a_list() {
         (3, as_device(&other, &signing)),
         (3, as_device(&identity, &other)),
         (3, as_device(&other, &identity)),
+        // The other point with the same x-coordinate agrees on the same secrets.
+        (1, as_device(&negated(account_public), &other)),
+        (1, as_device(&other, &negated(account_public))),
+        (1, as_device(&other, &negated(other))),
+        (3, as_device(&other, &negated(signing))),
+        (3, as_device(&negated(identity), &other)),
     ] {
         let extra = ListedDevice::new(number, 5, keys.unwrap()).unwrap();
         let mut devices = vec![extra];

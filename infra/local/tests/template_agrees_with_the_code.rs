@@ -33,7 +33,19 @@ const SET_BY_LAMBDA: [&str; 6] = [
 ];
 
 /// What the runner leaves out, and says so.
-const LEFT_OUT: [&str; 1] = ["Resources.MediaBucket.Properties.LifecycleConfiguration"];
+const LEFT_OUT: [&str; 8] = [
+    // Nothing is throttled here.
+    "Resources.HttpApi.Properties.DefaultRouteSettings",
+    "Resources.WebSocketApi.Properties.DefaultRouteSettings",
+    // There are no alarms here that anybody could be told of.
+    "Resources.AlarmsTopic",
+    "Resources.AlarmsTopicPolicy",
+    "Resources.DeadLetters",
+    "Resources.DeadLettersPolicy",
+    // No function uses the bucket yet.
+    "Resources.MediaBucket.Properties.LifecycleConfiguration",
+    "Resources.MediaBucketPolicy",
+];
 
 fn template() -> Template {
     Template::load(TEMPLATE, &BTreeMap::new(), &Surroundings::default()).unwrap()

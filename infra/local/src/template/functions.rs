@@ -15,10 +15,13 @@ const TIMEOUT_SECONDS: (u32, u32, u32) = (1, 900, 3);
 /// MB a function may have (Lambda quotas: function memory), and those it has unless it says otherwise.
 const MEMORY_MB: (u32, u32, u32) = (128, 10_240, 128);
 
-/// Properties that make no difference on one machine: what is built, where logs go, how it is described.
+/// Properties that make no difference on one machine: what is built, how a new version takes over, where logs
+/// go, how it is described.
 const HARMLESS: &[&str] = &[
     "Architectures",
+    "AutoPublishAlias",
     "CodeUri",
+    "DeploymentPreference",
     "Description",
     "LoggingConfig",
     "PackageType",

@@ -19,6 +19,19 @@ use super::{
 /// The macro that makes a template SAM's.
 const SAM: &str = "AWS::Serverless-2016-10-31";
 
+/// Resources that watch over a deployment, guard what is outside the functions, or give it a name: no function
+/// and no client sees a difference without them.
+const HARMLESS_KINDS: &[&str] = &[
+    "AWS::ApiGatewayV2::ApiMapping",
+    "AWS::ApiGatewayV2::DomainName",
+    "AWS::Budgets::Budget",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::Route53::RecordSet",
+];
+
 impl Template {
     /// Reads a template.
     ///
@@ -261,6 +274,7 @@ impl Loader<'_> {
             "AWS::ApiGatewayV2::RouteResponse" => {
                 responses.insert(apis::read_route_response(&properties, warnings)?);
             }
+            kind if HARMLESS_KINDS.contains(&kind) => {}
             kind => warnings.push(Warning {
                 path: resource.path(),
                 message: format!("is left out: the runner has no {kind}"),
@@ -577,7 +591,17 @@ Outputs:
             .iter()
             .map(|warning| warning.path.as_str())
             .collect();
-        assert_eq!(paths, ["Resources.MediaBucket.Properties.LifecycleConfiguration"]);
+        let expected = [
+            "Resources.HttpApi.Properties.DefaultRouteSettings",
+            "Resources.WebSocketApi.Properties.DefaultRouteSettings",
+            "Resources.AlarmsTopic",
+            "Resources.AlarmsTopicPolicy",
+            "Resources.DeadLetters",
+            "Resources.DeadLettersPolicy",
+            "Resources.MediaBucket.Properties.LifecycleConfiguration",
+            "Resources.MediaBucketPolicy",
+        ];
+        assert_eq!(BTreeSet::from_iter(paths), expected.into());
         let websocket = template.websocket.unwrap();
         assert_eq!(
             websocket

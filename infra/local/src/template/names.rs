@@ -102,7 +102,10 @@ impl<'a> Names<'a> {
         given: impl Fn(&str, &str) -> Result<Option<String>, TemplateError>,
     ) -> Result<Option<String>, TemplateError> {
         let Some(kind) = self.kind(logical_id) else {
-            return Ok(self.generated(logical_id));
+            return match logical_id.split_once('.') {
+                Some((resource, part)) => self.part_of(resource, part, given),
+                None => Ok(self.generated(logical_id)),
+            };
         };
         let chosen = || format!("{}-{logical_id}", self.surroundings.stack_name);
         let name = match kind {
@@ -114,6 +117,26 @@ impl<'a> Names<'a> {
             _ => logical_id.to_owned(),
         };
         Ok(Some(name))
+    }
+
+    /// What `Ref` gives for a resource that SAM makes of a part of another one: `Function.Alias`, `Api.Stage`
+    /// (SAM, "Referencing generated resources"). A function has one version here, so its alias is the function.
+    fn part_of(
+        &self,
+        resource: &str,
+        part: &str,
+        given: impl Fn(&str, &str) -> Result<Option<String>, TemplateError>,
+    ) -> Result<Option<String>, TemplateError> {
+        match (self.kind(resource), part) {
+            (Some("AWS::Serverless::Function"), "Alias") => {
+                let name = self.of(resource, given)?.unwrap_or_default();
+                Ok(self.attribute(resource, &name, "Arn"))
+            }
+            (Some("AWS::Serverless::WebSocketApi" | "AWS::Serverless::HttpApi"), "Stage") => {
+                given(resource, "StageName")
+            }
+            _ => Ok(None),
+        }
     }
 
     /// What `Fn::GetAtt` gives. A resource that does not run here has made-up attributes: it is reported by
@@ -192,6 +215,26 @@ mod tests {
     fn route_resources_are_named_as_sam_names_them() {
         assert_eq!(route_resource_id("Api", "$default"), "ApiDefaultRoute");
         assert_eq!(route_resource_id("Api", "sendMessage"), "ApiSendmessageRoute");
+    }
+
+    #[test]
+    fn parts_that_sam_makes_of_a_resource_have_names() {
+        let resources = serde_json::json!({
+            "Talk": {"Type": "AWS::Serverless::Function", "Properties": {"AutoPublishAlias": "live"}},
+            "Chat": {"Type": "AWS::Serverless::WebSocketApi", "Properties": {"StageName": "dev"}},
+        });
+        let surroundings = Surroundings::default();
+        let resources = resources.as_object().unwrap();
+        let names = Names::new(&surroundings, resources);
+        let given = |resource: &str, property: &str| {
+            Ok(names.property(resource, property).and_then(Value::as_str).map(str::to_owned))
+        };
+        let alias = names.of("Talk.Alias", given).unwrap().unwrap();
+        assert_eq!(alias, "arn:aws:lambda:us-east-1:000000000000:function:local-Talk");
+        assert_eq!(names.of("Chat.Stage", given).unwrap().unwrap(), "dev");
+        for unknown in ["Talk.Stage", "Chat.Alias", "Nobody.Alias", "Talk."] {
+            assert_eq!(names.of(unknown, given).unwrap(), None, "{unknown}");
+        }
     }
 
     #[test]

@@ -71,6 +71,9 @@ fn value_of(
     if !(least..=most).contains(&length) {
         return refuse(format!("{least} to {most} characters"));
     }
+    if let Err(expected) = check_bounds(parameter, &text) {
+        return refuse(expected);
+    }
     if parameter.value("AllowedPattern").is_some() && given.is_some() {
         let message = "is not checked against its AllowedPattern here".to_owned();
         warnings.push(Warning {
@@ -90,6 +93,23 @@ fn value_of(
     Ok(value)
 }
 
+/// `MinValue` and `MaxValue` of a number.
+///
+/// # Errors
+/// With what would be possible.
+fn check_bounds(parameter: &Section<'_>, text: &str) -> Result<(), String> {
+    let bound = |key| -> Option<f64> { scalar_text(parameter.value(key)?)?.parse().ok() };
+    let (least, most) = (bound("MinValue"), bound("MaxValue"));
+    if least.is_none() && most.is_none() {
+        return Ok(());
+    }
+    let (least, most) = (least.unwrap_or(f64::NEG_INFINITY), most.unwrap_or(f64::INFINITY));
+    match text.parse::<f64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        _ => Err(format!("a number from {least} to {most}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -102,6 +122,7 @@ mod tests {
             "Level": {"Type": "String", "Default": "warn", "AllowedValues": ["warn", "info"]},
             "Size": {"Type": "Number", "Default": 3},
             "Zones": {"Type": "CommaDelimitedList", "Default": "a, b"},
+            "Rate": {"Type": "Number", "Default": 5, "MinValue": 1, "MaxValue": 9},
         });
         let given = given
             .iter()
@@ -139,8 +160,12 @@ mod tests {
                 "Parameters.Size: big is not possible; write a number instead",
             ),
             (
+                ("Rate", "0"),
+                "Parameters.Rate: 0 is not possible; write a number from 1 to 9 instead",
+            ),
+            (
                 ("Nope", "x"),
-                "Parameters.Nope: the template has no parameter of this name; it has Level, Size, Stage, Zones",
+                "Parameters.Nope: the template has no parameter of this name; it has Level, Rate, Size, Stage, Zones",
             ),
         ] {
             assert_eq!(evaluate_with(&[given]).unwrap_err().to_string(), expected);

@@ -2,18 +2,30 @@
 
 use std::sync::Arc;
 
-use waxwing_wire::{AccountId, DeviceAddress, MessageId};
+use waxwing_protocol::{linking::DeviceName, pin::Pin, safety_number::SafetyNumber};
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, MessageId,
+    challenge::Challenged,
+    phone::{Code, PhoneNumber},
+};
+use zeroize::Zeroizing;
 
 use crate::{
-    account::{self, DeviceCard, LinkError, LinkGrant, RegisterError},
     config::ClientConfig,
     connection::ConnectionTask,
+    devices::{self, DevicesError, OwnDevice},
     events::Events,
+    linking::{self, LinkError, LinkRequestId},
+    lock::{self, LockError},
     messages::StoredMessage,
+    offers,
     outbox::{self, SendError},
     prekeys::{self, UploadError},
+    registration::{self, ConfirmedNumber, RegisterError},
+    safety::{self, VerifyError},
     shared::{OpenError, Shared},
-    store::{StoreError, messages},
+    store::{StoreError, identity, messages},
+    trust::{self, Fingerprint, TrustError},
 };
 
 /// One device of one person: its keys, its messages, its connection. Cheap to clone: all clones are the same
@@ -36,40 +48,118 @@ impl Client {
         Ok(Self { shared, connection })
     }
 
-    /// Creates an account with this device as its first. May be repeated: the keys are stored before the
-    /// request is made, and a repetition makes the same one. A device that is in already just gets its
-    /// address.
+    /// Asks for a code to be sent to a phone by SMS: the first step into an account. Costs money on the other side;
+    /// the answer says when another may be asked for.
     ///
     /// # Errors
     /// [`RegisterError`].
-    pub async fn register(&self) -> Result<DeviceAddress, RegisterError> {
-        account::register(&self.shared).await
+    pub async fn request_code(&self, phone: &PhoneNumber) -> Result<Challenged, RegisterError> {
+        registration::request_code(&self.shared, phone).await
     }
 
-    /// On a new device: makes its keys and gives the card with their public halves, for a device that is
-    /// already in the account. May be repeated: the card stays the same.
+    /// Proves the number with the code that came. May be repeated.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub async fn confirm(&self, phone: &PhoneNumber, code: &Code) -> Result<ConfirmedNumber, RegisterError> {
+        registration::confirm(&self.shared, phone, code).await
+    }
+
+    /// Creates an account with this device as its first, or takes over the account that the number has; `pin` is
+    /// needed if that one is locked. May be repeated: keys are stored before the request is made, and a repetition
+    /// makes the same one. A device that is in already just gets its address.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub async fn register(&self, pin: Option<&Pin>) -> Result<DeviceAddress, RegisterError> {
+        registration::register(&self.shared, pin).await
+    }
+
+    /// Locks the registration of the account's number with a PIN, or changes the PIN. May be repeated.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub async fn set_lock(&self, pin: &Pin) -> Result<(), LockError> {
+        lock::set(&self.shared, Some(pin)).await
+    }
+
+    /// Removes the lock. May be repeated.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub async fn remove_lock(&self) -> Result<(), LockError> {
+        lock::set(&self.shared, None).await
+    }
+
+    /// On the device that registered the account: offers a place to one new device. Gives the text of the QR code to
+    /// show, good for five minutes; whoever reads it can ask to be linked. While connected,
+    /// [`Event::LinkRequested`](crate::Event::LinkRequested) tells who does.
     ///
     /// # Errors
     /// [`LinkError`].
-    pub async fn prepare_link(&self) -> Result<DeviceCard, LinkError> {
-        account::prepare_link(&self.shared).await
+    pub async fn offer_link(&self) -> Result<Zeroizing<String>, LinkError> {
+        offers::offer(&self.shared).await
     }
 
-    /// On a device that is in: adds the new device to the account. Only for a card that came straight from
-    /// the new device. May be repeated.
+    /// Takes the person's answer to a new device. May be repeated after an error.
     ///
     /// # Errors
     /// [`LinkError`].
-    pub async fn link(&self, card: DeviceCard) -> Result<LinkGrant, LinkError> {
-        account::link(&self.shared, card).await
+    pub async fn answer_link(&self, request: LinkRequestId, accept: bool) -> Result<(), LinkError> {
+        offers::answer(&self.shared, request, accept).await
     }
 
-    /// On the new device: takes the answer that [`link`](Self::link) gave on the other.
+    /// On a new device: takes up the offer of this QR code, and waits until the other device has answered. May be
+    /// repeated with the same code, also after a crash.
     ///
     /// # Errors
     /// [`LinkError`].
-    pub async fn complete_link(&self, grant: LinkGrant) -> Result<DeviceAddress, LinkError> {
-        account::complete_link(&self.shared, grant).await
+    pub async fn link(&self, code: &str, name: &DeviceName) -> Result<DeviceAddress, LinkError> {
+        linking::link(&self.shared, code, name).await
+    }
+
+    /// The digest of this device's keys that the other device shows while it asks, once [`link`](Self::link) began.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn fingerprint(&self) -> Result<Option<String>, StoreError> {
+        let this = self.shared.store.read_now(identity::load)?;
+        Ok(this.map(|this| linking::fingerprint(&this.keys.public().to_bytes())))
+    }
+
+    /// The devices of the own account.
+    ///
+    /// # Errors
+    /// [`DevicesError`].
+    pub fn devices(&self) -> Result<Vec<OwnDevice>, DevicesError> {
+        devices::own(&self.shared)
+    }
+
+    /// On the device that registered the account: ends another device of it. Its token, connection, prekeys and
+    /// mailbox end with it. May be repeated after an error.
+    ///
+    /// # Errors
+    /// [`DevicesError`].
+    pub async fn revoke(&self, device: DeviceId) -> Result<(), DevicesError> {
+        devices::revoke(&self.shared, device).await
+    }
+
+    /// Answers [`Event::AccountKeyChanged`](crate::Event::AccountKeyChanged): from now on this key is the account's, and
+    /// what waited for the answer is sent.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub async fn trust(&self, account: AccountId, fingerprint: Fingerprint) -> Result<(), TrustError> {
+        trust::answer(&self.shared, account, fingerprint).await
+    }
+
+    /// The safety number of the own account and another: to be read out, scanned and compared. While a changed key
+    /// waits for an answer it is the number of that key.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn safety_number(&self, account: AccountId) -> Result<SafetyNumber, VerifyError> {
+        safety::number(&self.shared, account).await
     }
 
     /// This device, once it is registered or linked.
@@ -125,7 +215,7 @@ impl Client {
             .read_now(|tx| messages::of_conversation(tx, conversation))
     }
 
-    /// Replaces the signed prekey that others open sessions with. Worth doing every week or so; the old one is
+    /// Replaces the signed prekey that others open sessions with now; it is done every week anyway. The old one is
     /// kept for messages under way. May be repeated after an error.
     ///
     /// # Errors
@@ -192,26 +282,5 @@ mod tests {
         };
         assert_eq!(events.next().await, Some(expected));
         client.disconnect().await;
-    }
-
-    #[tokio::test]
-    async fn a_card_stays_the_same_and_a_grant_for_another_is_refused() {
-        let (client, other) = (
-            Client::open(nowhere()).await.unwrap(),
-            Client::open(nowhere()).await.unwrap(),
-        );
-        let card = client.prepare_link().await.unwrap();
-        assert_eq!(client.prepare_link().await.unwrap(), card);
-        other.prepare_link().await.unwrap();
-        assert!(matches!(client.register().await, Err(RegisterError::Linking)));
-        let grant = card.grant_for_tests(crate::testing::account(1));
-        assert!(matches!(
-            other.complete_link(grant).await,
-            Err(LinkError::OtherDevice)
-        ));
-        let address = client.complete_link(grant).await.unwrap();
-        assert_eq!(client.complete_link(grant).await.unwrap(), address);
-        assert_eq!(client.address(), Some(address));
-        assert!(matches!(client.prepare_link().await, Err(LinkError::AlreadyIn)));
     }
 }

@@ -1,15 +1,14 @@
-//! Which devices an account has, as the service says, and the sessions needed to write to all of them.
+//! Which devices an account has, and the sessions needed to write to all of them.
 //!
-//! The service's word is not the last: a device's keys must verify, and that a known device has other keys
-//! is told to the app.
+//! The list that the account's owner signed decides ([`trust`](crate::trust)); what the service says beside it only
+//! helps: prekeys of listed devices, and hints that there may be a newer list.
 
 use std::collections::BTreeSet;
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
-use waxwing_protocol::keys::TheirDevice;
 use waxwing_wire::{
-    AccountId, DeviceAddress, DeviceId, RegisteredDevice, claim::PrekeyBundle, keys::PublishedDevice,
+    AccountId, DeviceAddress, DeviceId, DeviceList, RegisteredDevice, claim::Bundles, keys::PublishedDevice,
     limits::MAX_DEVICES_PER_ACCOUNT, send::AccountMismatch,
 };
 
@@ -17,12 +16,12 @@ use crate::{
     events::{Effects, Event},
     sessions::{self, InvalidKeys, Me, OpenError},
     store::{
-        StoreError,
-        directory::{self, Knowledge},
-        peers::{self, Acquaintance, PeerId},
+        StoreError, directory,
+        lists::{self, Knowledge},
         sessions as session_rows,
         timeline::{self, Note},
     },
+    trust::{self, ListError},
 };
 
 /// What is to be done before an account can be written to.
@@ -30,6 +29,8 @@ use crate::{
 pub(crate) enum Plan {
     /// Nothing: its devices are known, and there is a session with each.
     Ready,
+    /// Nothing that could be done here: its account key is another, and the app has not answered yet.
+    Held,
     /// Fetch its list of devices. Costs no prekey.
     Fetch,
     /// Claim the bundles of all its devices: nothing is known of it.
@@ -38,12 +39,36 @@ pub(crate) enum Plan {
     Claim(Vec<DeviceId>),
 }
 
+/// Why what the service said of an account was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error(transparent)]
+    Keys(#[from] InvalidKeys),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<OpenError> for TakeError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::InvalidKeys(error) => error.into(),
+            OpenError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// What is to be done before an account can be written to.
-pub(crate) fn plan(tx: &Transaction<'_>, me: &Me, account: AccountId) -> Result<Plan, StoreError> {
-    match directory::knowledge(tx, account)? {
+pub(crate) fn plan(
+    tx: &Transaction<'_>,
+    me: &Me,
+    account: AccountId,
+    now_millis: u64,
+) -> Result<Plan, StoreError> {
+    match lists::knowledge(tx, account, now_millis)? {
+        Knowledge::Held => return Ok(Plan::Held),
         Knowledge::Stale => return Ok(Plan::Fetch),
-        // One who wrote to us first has sessions with us already: no need to burn prekeys for new ones.
-        Knowledge::None if peers::any_session(tx, account)? => return Ok(Plan::Fetch),
         Knowledge::None => return Ok(Plan::ClaimAll),
         Knowledge::Fresh => {}
     }
@@ -53,11 +78,7 @@ pub(crate) fn plan(tx: &Transaction<'_>, me: &Me, account: AccountId) -> Result<
             account,
             device: known.device,
         };
-        let ready = match known.peer {
-            Some(peer) => session_rows::has_current(tx, peer)?,
-            None => false,
-        };
-        if address != me.address() && !ready {
+        if address != me.address() && !session_rows::has_current(tx, known.peer)? {
             missing.push(known.device);
         }
     }
@@ -68,56 +89,60 @@ pub(crate) fn plan(tx: &Transaction<'_>, me: &Me, account: AccountId) -> Result<
     })
 }
 
-/// Takes the list of an account's devices that was fetched.
+/// Takes the list of an account's devices that was fetched, and looks at what the service publishes beside it.
 pub(crate) fn take_list(
     tx: &Transaction<'_>,
     me: &Me,
     account: AccountId,
+    list: &DeviceList,
     published: &[PublishedDevice],
-) -> Result<Effects, OpenError> {
+    now_millis: u64,
+) -> Result<Effects, TakeError> {
     check_count(published.len())?;
-    // The parent row of the devices.
-    directory::set_stale(tx, account, false)?;
-    let mut effects = Effects::default();
+    let mut effects = trust::take(tx, me, account, list, now_millis)?;
     for device in published {
-        let keys = sessions::verify_identity(&device.identity)?;
-        effects.merge(learn(tx, me, account, device, &keys)?.1);
+        if !is_listed(list, device) {
+            effects.merge(report_unlisted(tx, account, device.device)?);
+        }
     }
-    let listed: BTreeSet<_> = published.iter().map(|device| device.device).collect();
-    effects.merge(keep_only(tx, account, &listed)?);
     Ok(effects)
 }
 
-/// Takes bundles that were claimed and opens the sessions that are missing. `asked` is what the claim named;
-/// without it the bundles are the whole list.
+/// Takes bundles that were claimed and opens the sessions that are missing, with devices on the list alone. `asked` is
+/// what the claim named.
 pub(crate) fn take_bundles(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
-    (account, asked): (AccountId, Option<&[DeviceId]>),
-    bundles: &[PrekeyBundle],
+    asked: Option<&[DeviceId]>,
+    claimed: &Bundles,
     now_millis: u64,
-) -> Result<Effects, OpenError> {
-    check_count(bundles.len())?;
-    // The parent row of the devices; whether it is the whole list is decided below.
-    directory::set_stale(tx, account, false)?;
-    let mut effects = Effects::default();
-    for bundle in bundles {
+) -> Result<Effects, TakeError> {
+    let account = claimed.account;
+    check_count(claimed.bundles.len())?;
+    let mut effects = trust::take(tx, me, account, &claimed.list, now_millis)?;
+    if lists::knowledge(tx, account, now_millis)? == Knowledge::Held {
+        return Ok(effects);
+    }
+    for bundle in &claimed.bundles {
         let device = &bundle.published;
         if asked.is_some_and(|asked| !asked.contains(&device.device)) {
             continue;
         }
+        if !is_listed(&claimed.list, device) {
+            effects.merge(report_unlisted(tx, account, device.device)?);
+            continue;
+        }
         let verified = sessions::verify_bundle(bundle)?;
-        let (peer, learned) = learn(tx, me, account, device, verified.device())?;
-        effects.merge(learned);
         let address = DeviceAddress {
             account,
             device: device.device,
         };
-        if let Some(peer) = peer
-            && !session_rows::has_current(tx, peer)?
+        let listed = directory::device(tx, address)?;
+        if let Some(listed) = listed
+            && !session_rows::has_current(tx, listed.peer)?
         {
-            sessions::open(tx, rng, me, (address, peer), &verified, now_millis)?;
+            sessions::open(tx, rng, me, (address, listed.peer), &verified, now_millis)?;
             effects.tell(Event::Handshake {
                 peer: address,
                 initiated: true,
@@ -125,20 +150,27 @@ pub(crate) fn take_bundles(
             });
         }
     }
-    let listed: BTreeSet<_> = bundles.iter().map(|bundle| bundle.published.device).collect();
-    match asked {
-        None => effects.merge(keep_only(tx, account, &listed)?),
-        // What was asked for and is not there may be gone: the list says.
-        Some(asked) if asked.iter().any(|device| !listed.contains(device)) => {
-            directory::set_stale(tx, account, true)?;
-        }
-        Some(_) => {}
+    // What was asked for and is not there may be gone: a newer list says.
+    let came: BTreeSet<_> = claimed
+        .bundles
+        .iter()
+        .map(|bundle| bundle.published.device)
+        .collect();
+    if asked.is_some_and(|asked| asked.iter().any(|device| !came.contains(device))) {
+        lists::set_stale(tx, account)?;
     }
     Ok(effects)
 }
 
-/// An account has so many devices at most; a longer list would make every message as costly as whoever wrote
-/// it likes.
+/// Takes what the service said about a message whose devices were not the account's. It is a hint to ask for the list
+/// again, no more: who is on the account is for its owner to say.
+pub(crate) fn take_mismatch(tx: &Transaction<'_>, mismatch: &AccountMismatch) -> Result<(), StoreError> {
+    lists::set_stale(tx, mismatch.account)?;
+    Ok(())
+}
+
+/// An account has so many devices at most; a longer answer would make every message as costly as whoever wrote it
+/// likes.
 fn check_count(devices: usize) -> Result<(), InvalidKeys> {
     if devices <= MAX_DEVICES_PER_ACCOUNT {
         Ok(())
@@ -147,88 +179,65 @@ fn check_count(devices: usize) -> Result<(), InvalidKeys> {
     }
 }
 
-/// Takes what the service said about a message whose list of devices was not the account's.
-pub(crate) fn take_mismatch(
+/// Whether a published device is the one that the list names: registration and both long-term keys.
+fn is_listed(list: &DeviceList, device: &PublishedDevice) -> bool {
+    list.find(device.device).is_some_and(|listed| {
+        listed.registration == device.registration
+            && listed.signing_key == device.identity.signing_key
+            && listed.identity_key == device.identity.identity_key
+    })
+}
+
+/// A device that the owner did not sign (attack X31).
+fn report_unlisted(
     tx: &Transaction<'_>,
-    me: &Me,
-    mismatch: &AccountMismatch,
+    account: AccountId,
+    device: DeviceId,
 ) -> Result<Effects, StoreError> {
-    let account = mismatch.account;
-    let listed = mismatch.missing.len() + mismatch.reregistered.len();
-    if check_count(listed).is_err() || directory::knowledge(tx, account)? == Knowledge::None {
-        return Ok(Effects::default());
-    }
-    for device in &mismatch.gone {
-        let device = *device;
-        directory::unlist(tx, DeviceAddress { account, device })?;
-    }
-    for known in mismatch.missing.iter().chain(&mismatch.reregistered) {
-        let device = RegisteredDevice {
-            address: DeviceAddress {
-                account,
-                device: known.device,
-            },
-            registration: known.registration,
-        };
-        if device.address != me.address() {
-            directory::list(tx, device, None)?;
-        }
-    }
+    let device = DeviceAddress { account, device };
+    tracing::warn!(%device, "the service presents a device that is not on its account's list");
     let mut effects = Effects::default();
-    effects.tell(Event::DevicesChanged { account });
+    if let Some(position) = timeline::append_note_once(tx, &Note::UnlistedDevice { device })? {
+        effects.grew(position);
+    }
     Ok(effects)
 }
 
-/// Learns of one device. Returns its peer, but `None` for this very device.
-fn learn(
+/// Puts the devices of a list that is trusted into the directory, and takes off it what is not on the list.
+pub(crate) fn relist(
     tx: &Transaction<'_>,
     me: &Me,
     account: AccountId,
-    device: &PublishedDevice,
-    keys: &TheirDevice,
-) -> Result<(Option<PeerId>, Effects), StoreError> {
-    let mut effects = Effects::default();
-    let address = DeviceAddress {
-        account,
-        device: device.device,
-    };
-    if address == me.address() {
-        return Ok((None, effects));
+    list: &waxwing_protocol::device_list::SignedDeviceList,
+) -> Result<(), StoreError> {
+    let mut listed = BTreeSet::new();
+    for entry in list.devices() {
+        let device = trust::registered(account, entry)?;
+        listed.insert(device.address.device);
+        if device.address != me.address() {
+            list_one(tx, device, &entry.keys().to_bytes())?;
+        }
     }
-    let (peer, acquaintance) = peers::meet(tx, address, &keys.to_bytes())?;
-    if acquaintance == Acquaintance::Changed {
-        effects.grew(timeline::append_note(
-            tx,
-            &Note::IdentityChanged { peer: address },
-        )?);
-    }
-    let device = RegisteredDevice {
-        address,
-        registration: device.registration,
-    };
-    if directory::has_moved(tx, device, peer)? {
-        // The sessions it had are gone with its former registration.
-        session_rows::retire_all(tx, peer)?;
-    }
-    directory::list(tx, device, Some(peer))?;
-    Ok((Some(peer), effects))
-}
-
-/// Takes the devices off an account's list that are not on this one.
-fn keep_only(
-    tx: &Transaction<'_>,
-    account: AccountId,
-    listed: &BTreeSet<DeviceId>,
-) -> Result<Effects, StoreError> {
-    let mut effects = Effects::default();
     for known in directory::devices(tx, account)? {
         if !listed.contains(&known.device) {
             let device = known.device;
             directory::unlist(tx, DeviceAddress { account, device })?;
-            effects.tell(Event::DevicesChanged { account });
         }
     }
-    Ok(effects)
+    Ok(())
+}
+
+fn list_one(
+    tx: &Transaction<'_>,
+    device: RegisteredDevice,
+    keys: &crate::store::peers::PeerKeys,
+) -> Result<(), StoreError> {
+    let peer = crate::store::peers::meet(tx, device.address, keys)?;
+    if directory::has_moved(tx, device, peer)? {
+        // The sessions it had are gone with its former registration.
+        session_rows::retire_all(tx, peer)?;
+    }
+    directory::list(tx, device, peer)
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@
 //! ```
 //! There are two kinds of event.
 //! - **Kept**: [`Message`](Event::Message), [`Gap`](Event::Gap), [`Failed`](Event::Failed),
-//!   [`Undecryptable`](Event::Undecryptable), [`IdentityChanged`](Event::IdentityChanged). Each is a row of
+//!   [`Undecryptable`](Event::Undecryptable), [`DevicesChanged`](Event::DevicesChanged),
+//!   [`AccountKeyChanged`](Event::AccountKeyChanged), [`UnlistedDevice`](Event::UnlistedDevice),
+//!   [`RegistrationAttempted`](Event::RegistrationAttempted), [`Removed`](Event::Removed). Each is a row of
 //!   the store's timeline, written by the same transaction as what it tells of. Asking for the next event
 //!   says that the one before was handled: only then does the store's *shown* mark move past it. After a
 //!   crash the reader goes on at the mark, so nothing is lost between commit and screen. Only what was being
@@ -27,12 +29,16 @@ mod reader;
 use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId};
+use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId, frame::RemovalReason};
 
 pub(crate) use reader::EventSink;
 pub use reader::Events;
 
-use crate::messages::StoredMessage;
+use crate::{
+    linking::LinkRequestId,
+    messages::StoredMessage,
+    trust::{DeviceChange, Fingerprint},
+};
 
 /// Something an app may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +69,46 @@ pub enum Event {
         /// Why.
         reason: UndecryptableReason,
     },
-    /// Kept. A device that was known uses other long-term keys: it registered again, or somebody pretends to
-    /// be it. Compare with the person before trusting it.
-    IdentityChanged {
-        /// The device.
-        peer: DeviceAddress,
+    /// Kept. The owner of an account signed another list of devices: a device came, went, or was set up anew. Of
+    /// the own account only what this device did not sign itself.
+    DevicesChanged {
+        /// Whose.
+        account: AccountId,
+        /// What is different, by rising device.
+        changes: Vec<DeviceChange>,
+    },
+    /// Kept. An account has another account key: the person registered anew, or somebody took the account over.
+    /// Nothing is sent there until [`Client::trust`](crate::Client::trust) is called; compare the safety number
+    /// before. What arrives is marked [`unconfirmed`](StoredMessage::unconfirmed).
+    AccountKeyChanged {
+        /// Whose.
+        account: AccountId,
+        /// The new key, to be handed to `trust`.
+        fingerprint: Fingerprint,
+    },
+    /// Kept. The service presents a device that is not on the list which the account's owner signed. Nothing was
+    /// encrypted to it. Told once for each such device.
+    UnlistedDevice {
+        /// As the service calls it.
+        device: DeviceAddress,
+    },
+    /// Kept. Somebody confirmed the number of the own account and did not have the PIN of its lock.
+    RegistrationAttempted,
+    /// Kept. This device is not in its account any more. It sends and receives nothing; what it stored stays
+    /// readable.
+    Removed {
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// A new device read the code that [`Client::offer_link`](crate::Client::offer_link) gave. Show the name and
+    /// ask; [`Client::answer_link`](crate::Client::answer_link) takes the answer. Told again after a restart.
+    LinkRequested {
+        /// To be handed to `answer_link`.
+        request: LinkRequestId,
+        /// What the new device calls itself.
+        name: String,
+        /// A digest of its keys, which it can show as well: eight groups of four hexadecimal digits.
+        fingerprint: String,
     },
     /// The connection is open.
     Connected,
@@ -107,11 +148,6 @@ pub enum Event {
     PrekeysUploaded {
         /// How many.
         count: u32,
-    },
-    /// The devices of an account are others than this device knew.
-    DevicesChanged {
-        /// Whose.
-        account: AccountId,
     },
 }
 
@@ -163,6 +199,12 @@ pub enum UndecryptableReason {
     /// It was decrypted, but its content is not one this version reads.
     #[error("its content is of a kind this version does not read; update the app")]
     UnknownContent,
+    /// So many sessions were opened without a one-time prekey that this one was not; ask the sender to send it again.
+    #[error("too many sessions were opened without a one-time prekey")]
+    TooManyOpenings,
+    /// It says that a device of the own account sent it, but that device is not on the account's list.
+    #[error("its sender is not on the account's list of devices")]
+    Unlisted,
     /// It was decrypted, but the conversation it names is not one its sender may write to.
     #[error("it names a conversation its sender has no part in")]
     Misdirected,
@@ -184,6 +226,9 @@ pub enum DisconnectReason {
     /// The service refused the token: the device was removed, or its clock is wrong by minutes.
     #[error("the service refused the token; check the clock, or register again if the device was removed")]
     Unauthorized,
+    /// The device is not in its account any more.
+    #[error("this device was removed from its account; begin anew with an empty store")]
+    Removed,
     /// Another socket of this device took over.
     #[error("another connection of this device took over")]
     TakenOver,
@@ -208,6 +253,8 @@ pub(crate) struct Effects {
     pub(crate) events: Vec<Event>,
     /// The timeline has grown up to this position.
     pub(crate) grew: Option<u64>,
+    /// There is reason to ask for the list of an account.
+    pub(crate) ask: bool,
 }
 
 impl Effects {
@@ -225,5 +272,6 @@ impl Effects {
     pub(crate) fn merge(&mut self, other: Self) {
         self.events.extend(other.events);
         self.grew = self.grew.max(other.grew);
+        self.ask |= other.ask;
     }
 }

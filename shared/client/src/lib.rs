@@ -17,7 +17,11 @@
 //!     },
 //! ))
 //! .await?;
-//! client.register().await?;
+//! let phone = "+14155550101".parse()?;
+//! client.request_code(&phone).await?;
+//! # let typed = "123456";
+//! client.confirm(&phone, &typed.parse()?).await?; // what came by SMS
+//! client.register(None).await?;
 //! client.connect();
 //! client.send_text(bob, "Hello").await?;
 //!
@@ -32,46 +36,70 @@
 //!
 //! # Layout
 //! - `client`: the handle. [`events`]: what it tells, and what is promised about it. [`config`]: what it is
-//!   opened with. `account`: into an account. Start reading there.
+//!   opened with. Start reading there.
+//! - Into an account: `registration` (by phone), `linking` (by QR code) and `offers` (its other side). `lock`: the PIN.
+//! - Whom to believe: `trust` (signed lists of devices), `devices` (the own), `safety` (comparing with a person).
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
-//! - `under_way`: how many messages may be. `directory`: which devices an account has. `prekeys`: what this device publishes.
+//! - `under_way`: how many messages may be. `directory`: which devices an account has, and sessions with them.
+//!   `prekeys`: what this device publishes.
 //! - `store`: SQLite, one table a file. `transport`: sockets and requests, nothing of their meaning.
 //! - `clock`: the only place that reads the clock and the system's randomness.
 //!
-//! `outbox`, `receive`, `sessions`, `channel`, `directory` and `prekeys` are functions over a transaction and
+//! `outbox`, `receive`, `sessions`, `channel`, `directory`, `trust` and `prekeys` are functions over a transaction and
 //! values. Everything that waits is in `connection`.
 
-mod account;
 mod channel;
 mod client;
 mod clock;
 pub mod config;
 mod connection;
+mod devices;
 mod directory;
 pub mod events;
+mod linking;
+mod lock;
 mod messages;
+mod offers;
 mod outbox;
 mod prekeys;
 mod receive;
+mod registration;
+mod safety;
 mod sessions;
 mod shared;
 mod store;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod trust;
 mod under_way;
 
-pub use account::{DeviceCard, LinkError, LinkGrant, RegisterError};
 pub use client::Client;
 pub use config::{ClientConfig, Durability, Endpoints, StoreLocation, Timings};
+pub use devices::{DevicesError, OwnDevice};
 pub use events::{DisconnectReason, Event, Events, FailureReason, UndecryptableReason};
+pub use linking::{LinkError, LinkRequestId};
+pub use lock::LockError;
 pub use messages::{MessageState, StoredMessage};
 pub use outbox::{MAX_TEXT_BYTES, SendError};
 pub use prekeys::UploadError;
+pub use registration::{ConfirmedNumber, RegisterError};
+pub use safety::VerifyError;
 pub use shared::OpenError;
 pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};
+pub use trust::{DeviceChange, Fingerprint, ListError, TrustError};
+pub use waxwing_protocol::{
+    linking::DeviceName,
+    pin::{Pin, PinError},
+    safety_number::{Comparison, SafetyNumber},
+};
 pub use waxwing_wire as wire;
-pub use waxwing_wire::{AccountId, DeviceAddress, MessageId};
+pub use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, MessageId,
+    challenge::Challenged,
+    frame::RemovalReason,
+    phone::{Code, PhoneNumber},
+};

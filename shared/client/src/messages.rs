@@ -26,6 +26,9 @@ pub struct StoredMessage {
     pub own: bool,
     /// Whether it arrived after its place was reported as a gap.
     pub late: bool,
+    /// Whether its sender was on no list of devices that this device trusted when it arrived: the account key of
+    /// the sender had changed, or the list was not learned yet. Show it as not confirmed.
+    pub unconfirmed: bool,
     /// How far it got.
     pub state: MessageState,
 }
@@ -38,6 +41,8 @@ pub enum MessageState {
     Received,
     /// Sent by this device; in its outbox.
     Pending,
+    /// Sent by this device; in its outbox until the app answers whether it trusts the recipient's new account key.
+    Held,
     /// Sent by this device; in the mailboxes of all its recipients' devices.
     Accepted,
     /// Sent by this device; given up.
@@ -57,6 +62,7 @@ impl std::fmt::Debug for StoredMessage {
             .field("text", &format_args!("{} bytes", self.text.len()))
             .field("own", &self.own)
             .field("late", &self.late)
+            .field("unconfirmed", &self.unconfirmed)
             .field("state", &self.state)
             .finish()
     }

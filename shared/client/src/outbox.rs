@@ -23,13 +23,14 @@ use waxwing_wire::{
 use zeroize::Zeroizing;
 
 use crate::{
-    clock, directory as directory_logic,
+    clock,
+    directory::{self as directory_logic, Plan},
     events::{Effects, Event, FailureReason},
     messages::MessageState,
     sessions::{self, Me},
     shared::Shared,
     store::{
-        StoreError, directory,
+        StoreError, directory, lists,
         messages::{self, NewMessage},
         outbox::{self, Entry, EntryId, Sealed},
         peers::PeerId,
@@ -47,8 +48,8 @@ pub const MAX_TEXT_BYTES: usize = 7_800;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The device has no account.
-    #[error("the device has no account yet; register or link it first")]
+    /// The device has no account, or none any more.
+    #[error("the device is in no account; register or link it first")]
     NotRegistered,
     /// The text is empty.
     #[error("the text is empty; write something")]
@@ -111,7 +112,12 @@ pub(crate) fn append(
             text,
             own: true,
             late: false,
-            state: MessageState::Pending,
+            unconfirmed: false,
+            state: if lists::offered(tx, to)?.is_some() {
+                MessageState::Held
+            } else {
+                MessageState::Pending
+            },
         },
     )?;
     timeline::append_sent(tx, row)?;
@@ -167,7 +173,10 @@ pub(crate) fn prepare(
             if !under_way.may_leave(recipient, entry.id) {
                 continue;
             }
-            let mut unknown = unready(tx, me, recipient)?;
+            let Some(mut unknown) = unready(tx, me, recipient, now_millis)? else {
+                // The app is to answer first.
+                break;
+            };
             if unknown.is_empty() {
                 let so_far = entries.get(..=index).unwrap_or_default();
                 unknown = seal(tx, rng, me, so_far, now_millis)?;
@@ -207,16 +216,10 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
 }
 
 /// The accounts' devices are others than the message named.
-pub(crate) fn mismatch(
-    tx: &Transaction<'_>,
-    me: &Me,
-    accounts: &[AccountMismatch],
-) -> Result<Effects, StoreError> {
-    let mut effects = Effects::default();
-    for account in accounts {
-        effects.merge(directory_logic::take_mismatch(tx, me, account)?);
-    }
-    Ok(effects)
+pub(crate) fn mismatch(tx: &Transaction<'_>, accounts: &[AccountMismatch]) -> Result<(), StoreError> {
+    accounts
+        .iter()
+        .try_for_each(|account| directory_logic::take_mismatch(tx, account))
 }
 
 /// Gives up a message.
@@ -263,15 +266,25 @@ fn accounts(me: &Me, recipient: AccountId) -> BTreeSet<AccountId> {
     [recipient, me.address().account].into()
 }
 
-/// Those of the accounts a message goes to of which something must be learned first.
-fn unready(tx: &Transaction<'_>, me: &Me, recipient: AccountId) -> Result<BTreeSet<AccountId>, StoreError> {
+/// Those of the accounts a message goes to of which something must be learned first. `None`: nothing may be sent to
+/// one of them until the app answers.
+fn unready(
+    tx: &Transaction<'_>,
+    me: &Me,
+    recipient: AccountId,
+    now_millis: u64,
+) -> Result<Option<BTreeSet<AccountId>>, StoreError> {
     let mut unready = BTreeSet::new();
     for account in accounts(me, recipient) {
-        if directory_logic::plan(tx, me, account)? != directory_logic::Plan::Ready {
-            unready.insert(account);
+        match directory_logic::plan(tx, me, account, now_millis)? {
+            Plan::Ready => {}
+            Plan::Held => return Ok(None),
+            Plan::Fetch | Plan::ClaimAll | Plan::Claim(_) => {
+                unready.insert(account);
+            }
         }
     }
-    Ok(unready)
+    Ok(Some(unready))
 }
 
 /// Encrypts the last of these entries of one conversation, and those before it that are under way, for every
@@ -311,12 +324,9 @@ fn seal_for(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     entry: &Entry,
-    (device, peer): (RegisteredDevice, Option<PeerId>),
+    (device, peer): (RegisteredDevice, PeerId),
     now_millis: u64,
 ) -> Result<bool, StoreError> {
-    let Some(peer) = peer else {
-        return Ok(false);
-    };
     let content = Content {
         sequence: directory::next_sequence(tx, device)?,
         sent_at_millis: entry.sent_at_millis,

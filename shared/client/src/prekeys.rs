@@ -1,10 +1,26 @@
 //! What this device publishes so that others can open sessions with it, and when more is published.
+//!
+//! - One-time prekeys are filled up when few are left.
+//! - The signed prekey (with its post-quantum half) is replaced every week; the private halves of the old one stay for as
+//!   long as something made for it may arrive.
+//! - Once a day device and service compare what is published. Where they differ, the device publishes anew.
+//!
+//! A store that is an older copy of itself would publish other keys under ids that were used. The service says so, and
+//! this device moves its marks beyond them (attack X12).
+
+mod answers;
+
+use std::sync::Arc;
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
+use sha2::{Digest, Sha256};
 use waxwing_protocol::keys::{DeviceKeys, OneTimePrekeyPair, SignedPrekeyPair};
 use waxwing_wire::{
-    KeyId, PublicKey, RegistrationId, Signature,
+    ErrorCode, KemKey, KeyId, PublicKey, RegistrationId, Signature,
+    bytes::KeyDigest,
+    check::{CheckRequest, Checked, published_bytes},
+    fetch::Fetched,
     keys::{DeviceIdentity, NewDevice, OneTimePrekey, SignedPrekey},
     limits::{MAX_ONE_TIME_PREKEYS_PER_UPLOAD, PREKEYS_LOW},
     upload::{UploadRequest, Uploaded},
@@ -15,9 +31,10 @@ use crate::{
     events::Event,
     sessions::Me,
     shared::Shared,
-    store::{StoreError, prekeys},
+    store::{StoreError, identity, prekeys},
     transport::http::HttpError,
 };
+pub(crate) use answers::take_answer;
 
 /// One-time prekeys a full pool has.
 const POOL: u32 = MAX_ONE_TIME_PREKEYS_PER_UPLOAD as u32;
@@ -26,8 +43,15 @@ const POOL: u32 = MAX_ONE_TIME_PREKEYS_PER_UPLOAD as u32;
 const REFILL_BELOW: u32 = POOL / 2;
 const _: () = assert!(REFILL_BELOW as usize > PREKEYS_LOW);
 
-/// Uploads made for one refill. A store that is a restored copy learns in the first where to begin.
-const UPLOADS: usize = 2;
+/// Uploads made for one refill. A store that is a restored copy learns in the first ones where to begin.
+const UPLOADS: usize = 3;
+
+/// How long a signed prekey is published: what is written while this device sleeps is as safe as this key, and a week
+/// bounds how much of it one stolen key opens.
+const ROTATE_AFTER_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// How often device and service compare what is published.
+const CHECK_EVERY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 /// Why keys were not published. They stay in the store, and the same ones are published next time.
 #[derive(Debug, thiserror::Error)]
@@ -64,11 +88,7 @@ pub(crate) fn first_published(
     let one_time = prekeys::unpublished_one_time(tx, MAX_ONE_TIME_PREKEYS_PER_UPLOAD)?;
     Ok(NewDevice {
         registration,
-        identity: DeviceIdentity {
-            signing_key: public_key(keys.signing().public().to_bytes())?,
-            identity_key: public_key(keys.identity().public().to_bytes())?,
-            identity_signature: Signature::new(keys.identity_signature()),
-        },
+        identity: published_identity(keys)?,
         signed_prekey: published_signed(&signed, keys)?,
         one_time_prekeys: published_one_time(&one_time)?,
     })
@@ -96,20 +116,67 @@ pub(crate) async fn refill(shared: &Shared, me: &Me, remaining: u32) -> Result<(
             signed_prekey: None,
             one_time_prekeys: published_one_time(&one_time)?,
         };
-        let uploaded = upload(shared, me, &request).await?;
+        let uploaded = match upload(shared, me, &request).await {
+            Err(error) if error.is(ErrorCode::PrekeyConflict) => {
+                skip_used(shared, me).await?;
+                continue;
+            }
+            uploaded => uploaded?,
+        };
         let last = request.one_time_prekeys.last().map(|last| last.id);
+        let (stored, taken) = (uploaded.stored, uploaded);
         if shared
             .store
-            .write(move |tx| take_answer(tx, last, uploaded))
+            .write(move |tx| take_answer(tx, last, &taken))
             .await?
         {
-            shared.events.tell(Event::PrekeysUploaded {
-                count: uploaded.stored,
-            });
+            shared.events.tell(Event::PrekeysUploaded { count: stored });
             return Ok(());
         }
     }
     tracing::warn!("the service knows prekeys of this device beyond its own");
+    Ok(())
+}
+
+/// Asks which ids of one-time prekeys are used, and begins beyond them.
+async fn skip_used(shared: &Shared, me: &Me) -> Result<(), UploadError> {
+    let nothing = UploadRequest {
+        signed_prekey: None,
+        one_time_prekeys: Vec::new(),
+    };
+    let uploaded = upload(shared, me, &nothing).await?;
+    if let Some(highest) = uploaded.highest {
+        shared
+            .store
+            .write::<_, StoreError>(move |tx| prekeys::skip_to(tx, highest))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Replaces the signed prekey if it is due, forgets those replaced long ago, and compares once a day what is published.
+pub(crate) async fn keep_up(shared: &Shared, me: &Arc<Me>) -> Result<(), UploadError> {
+    let now = clock::now_millis();
+    let (due, check) = shared
+        .store
+        .write::<_, StoreError>(move |tx| {
+            prekeys::forget_replaced(tx, now)?;
+            let due = prekeys::is_worn(tx, now.saturating_sub(ROTATE_AFTER_MILLIS))?
+                || prekeys::unpublished_signed(tx)?.is_some();
+            let check = identity::keys_checked_at(tx)?.abs_diff(now) >= CHECK_EVERY_MILLIS;
+            Ok((due, check))
+        })
+        .await?;
+    if due {
+        rotate_signed(shared).await?;
+    }
+    if check {
+        compare(shared, me).await?;
+        shared
+            .store
+            .write::<_, StoreError>(move |tx| identity::set_keys_checked(tx, now))
+            .await?;
+    }
     Ok(())
 }
 
@@ -118,6 +185,16 @@ pub(crate) async fn refill(shared: &Shared, me: &Me, remaining: u32) -> Result<(
 pub(crate) async fn rotate_signed(shared: &Shared) -> Result<(), UploadError> {
     let _one_at_a_time = shared.joining.lock().await;
     let me = shared.me().ok_or(UploadError::NotRegistered)?;
+    match publish_signed(shared, &me).await {
+        Err(UploadError::Http(error)) if error.is(ErrorCode::StalePrekey) => {
+            skip_signed(shared, &me).await?;
+            publish_signed(shared, &me).await
+        }
+        published => published,
+    }
+}
+
+async fn publish_signed(shared: &Shared, me: &Me) -> Result<(), UploadError> {
     let signed = shared
         .store
         .write::<_, StoreError>(|tx| match prekeys::unpublished_signed(tx)? {
@@ -129,11 +206,61 @@ pub(crate) async fn rotate_signed(shared: &Shared) -> Result<(), UploadError> {
         signed_prekey: Some(published_signed(&signed, &me.keys)?),
         one_time_prekeys: Vec::new(),
     };
-    upload(shared, &me, &request).await?;
+    upload(shared, me, &request).await?;
     Ok(shared
         .store
         .write(move |tx| prekeys::confirm_signed(tx, signed.id()))
         .await?)
+}
+
+/// Asks which signed prekey is published, and begins beyond it.
+async fn skip_signed(shared: &Shared, me: &Me) -> Result<(), UploadError> {
+    let address = me.address();
+    let path = format!("/v1/keys/{}", address.account);
+    let fetched: Fetched = shared.http.get(&path, &me.credentials).await?;
+    let published = fetched
+        .devices
+        .into_iter()
+        .find(|device| device.device == address.device);
+    if let Some(published) = published {
+        let highest = published.signed_prekey.id;
+        shared
+            .store
+            .write::<_, StoreError>(move |tx| prekeys::skip_signed_to(tx, highest))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Compares what is published with what is believed to be. Where it differs, a new signed prekey replaces whatever is
+/// there: long-term keys cannot differ, since tokens and the signed list of devices depend on them.
+async fn compare(shared: &Shared, me: &Arc<Me>) -> Result<(), UploadError> {
+    let asker = me.clone();
+    let digest = shared.store.read(move |tx| digest(tx, &asker)).await?;
+    let compared: Result<Checked, _> = shared
+        .http
+        .post("/v1/keys/check", Some(&me.credentials), &CheckRequest { digest })
+        .await;
+    match compared {
+        Ok(checked) => refill(shared, me, checked.one_time_prekeys).await,
+        Err(error) if error.is(ErrorCode::KeysDiffer) => {
+            tracing::warn!("the service publishes other keys of this device than it has; publishing anew");
+            skip_signed(shared, me).await?;
+            rotate_signed(shared).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The digest of what this device believes is published.
+fn digest(tx: &Transaction<'_>, me: &Me) -> Result<KeyDigest, StoreError> {
+    let signed = prekeys::published_signed(tx)?.ok_or(StoreError::Damaged("signed prekey"))?;
+    let bytes = published_bytes(
+        me.device.registration,
+        &published_identity(&me.keys)?,
+        &published_signed(&signed, &me.keys)?,
+    );
+    Ok(KeyDigest::new(Sha256::digest(bytes).into()))
 }
 
 async fn upload(shared: &Shared, me: &Me, request: &UploadRequest) -> Result<Uploaded, HttpError> {
@@ -154,31 +281,19 @@ pub(crate) fn next_batch(
     prekeys::unpublished_one_time(tx, MAX_ONE_TIME_PREKEYS_PER_UPLOAD)
 }
 
-/// Takes the answer to an upload whose last key was `last`. Returns `false` if the service has had ids beyond
-/// it: then this store is an older copy of itself, none of these keys was published, and the next batch
-/// begins beyond (attack X12).
-pub(crate) fn take_answer(
-    tx: &Transaction<'_>,
-    last: Option<KeyId>,
-    uploaded: Uploaded,
-) -> Result<bool, StoreError> {
-    match (uploaded.highest, last) {
-        (Some(highest), Some(last)) if highest > last => {
-            prekeys::skip_to(tx, highest)?;
-            Ok(false)
-        }
-        (_, Some(last)) => {
-            prekeys::confirm_one_time(tx, last.get())?;
-            Ok(true)
-        }
-        (_, None) => Ok(true),
-    }
+fn published_identity(keys: &DeviceKeys) -> Result<DeviceIdentity, StoreError> {
+    Ok(DeviceIdentity {
+        signing_key: public_key(keys.signing().public().to_bytes())?,
+        identity_key: public_key(keys.identity().public().to_bytes())?,
+        identity_signature: Signature::new(keys.identity_signature()),
+    })
 }
 
 fn published_signed(pair: &SignedPrekeyPair, keys: &DeviceKeys) -> Result<SignedPrekey, StoreError> {
     Ok(SignedPrekey {
         id: key_id(pair.id())?,
         key: public_key(pair.public().to_bytes())?,
+        kem_key: KemKey::new(*pair.public().kem_key()),
         signature: Signature::new(pair.sign(keys.signing())),
     })
 }

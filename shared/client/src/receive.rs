@@ -15,24 +15,42 @@ use crate::{
     messages::MessageState,
     sessions::{self, DecryptFailure, Me, Settled},
     store::{
-        StoreError, channels, directory,
+        StoreError, channels, directory, lists,
         messages::{self, NewMessage},
-        peers::Acquaintance,
         received,
         timeline::{self, Note},
     },
 };
 
-/// Takes an envelope. When the transaction is committed the envelope may be acked.
+/// What is to be done with an envelope now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// When the transaction is committed it may be acked.
+    Dealt(Effects),
+    /// A device that is not on the own list says that it is one of ours. Fetch the list and come again.
+    AskForOwnList,
+}
+
+/// Takes an envelope. `own_list_is_new` says that the own list was fetched just now.
 pub(crate) fn envelope(
     tx: &Transaction<'_>,
     me: &Me,
     envelope: &Envelope,
+    own_list_is_new: bool,
     now_millis: u64,
-) -> Result<Effects, StoreError> {
+) -> Result<Received, StoreError> {
     if received::contains(tx, envelope.id)? {
-        return Ok(Effects::default());
+        return Ok(Received::Dealt(Effects::default()));
     }
+    let from = envelope.id.from;
+    // Who may tell us what we wrote elsewhere is decided by the list alone, before a key is used up (attack X40).
+    if from.account == me.address().account && directory::device(tx, from)?.is_none() && !own_list_is_new {
+        return Ok(Received::AskForOwnList);
+    }
+    open(tx, me, envelope, now_millis).map(Received::Dealt)
+}
+
+fn open(tx: &Transaction<'_>, me: &Me, envelope: &Envelope, now_millis: u64) -> Result<Effects, StoreError> {
     let from = envelope.id.from;
     let opened = match sessions::decrypt(tx, me, from, envelope.ciphertext.as_bytes()) {
         Ok(opened) => opened,
@@ -48,8 +66,8 @@ pub(crate) fn envelope(
     let settled = sessions::settle(tx, from, opened, sequence, now_millis)?;
     received::insert(tx, envelope.id, now_millis)?;
     received::unbury(tx, envelope.id)?;
-    let mut effects = greet(tx, from, settled)?;
-    effects.merge(match admit(me.address().account, from, content) {
+    let (standing, mut effects) = greet(tx, from, settled)?;
+    effects.merge(match admit(me.address().account, from, standing, content) {
         Ok(message) => store(tx, envelope.id, settled, &message, now_millis)?,
         Err(reason) => {
             let mut refused = bury(tx, envelope.id, reason, now_millis)?;
@@ -67,18 +85,34 @@ struct Admitted {
     content: Content,
     conversation: AccountId,
     own: bool,
+    unconfirmed: bool,
 }
 
-/// The content names the account it was written to. A contact may only write to us; only our own devices
-/// may tell us what we wrote to others (attack X40).
+/// How the device that sent something stands with the list of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// The owner of the account signed these keys.
+    Listed,
+    /// No list of the account is known yet.
+    Unknown,
+    /// A list is known, and these keys are not on it.
+    Unlisted,
+}
+
+/// The content names the account it was written to. A contact may only write to us; only our own devices, with the
+/// keys on our list, may tell us what we wrote to others (attack X40).
 fn admit(
     us: AccountId,
     from: DeviceAddress,
+    standing: Standing,
     content: Result<Content, DecodeError>,
 ) -> Result<Admitted, UndecryptableReason> {
     let content = content.map_err(|_| UndecryptableReason::UnknownContent)?;
     let to = AccountId::from_bytes(&content.conversation).map_err(|_| UndecryptableReason::Misdirected)?;
     let own = from.account == us;
+    if own && standing != Standing::Listed {
+        return Err(UndecryptableReason::Unlisted);
+    }
     if !own && to != us {
         return Err(UndecryptableReason::Misdirected);
     }
@@ -86,6 +120,7 @@ fn admit(
         content,
         conversation: if own { to } else { from.account },
         own,
+        unconfirmed: standing == Standing::Unlisted,
     })
 }
 
@@ -100,6 +135,7 @@ fn store(
         content,
         conversation,
         own,
+        unconfirmed,
     } = message;
     let text = match &content.body {
         Body::Text(text) => text,
@@ -118,14 +154,20 @@ fn store(
             text,
             own: *own,
             late: channel.place(content.sequence) == Place::Late,
+            unconfirmed: *unconfirmed,
             state: MessageState::Received,
         },
     )?;
     channel::arrive(tx, settled.peer, content.sequence, Some(row), now_millis)
 }
 
-/// Tells of a session that was opened, and of a device that has other keys than it had.
-fn greet(tx: &Transaction<'_>, from: DeviceAddress, settled: Settled) -> Result<Effects, StoreError> {
+/// Tells of a session that was opened, and says how its sender stands. Of one who is not on a list known here, the
+/// list is asked for.
+fn greet(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    settled: Settled,
+) -> Result<(Standing, Effects), StoreError> {
     let mut effects = Effects::default();
     if let Some(one_time_prekey) = settled.handshake {
         effects.tell(Event::Handshake {
@@ -134,15 +176,22 @@ fn greet(tx: &Transaction<'_>, from: DeviceAddress, settled: Settled) -> Result<
             one_time_prekey,
         });
     }
-    if settled.acquaintance == Acquaintance::Changed {
-        effects.grew(timeline::append_note(tx, &Note::IdentityChanged { peer: from })?);
+    if directory::device(tx, from)?.is_some_and(|listed| listed.peer == settled.peer) {
+        return Ok((Standing::Listed, effects));
     }
-    // Whether the device our list has is this one, the service can say.
-    let listed = directory::device(tx, from)?.and_then(|device| device.peer);
-    if settled.acquaintance != Acquaintance::Known && listed != Some(settled.peer) {
-        directory::set_stale(tx, from.account, true)?;
+    let known = lists::is_known(tx, from.account)?;
+    // Once for each session that it opens: a list does not change because one writes on.
+    if settled.handshake.is_some() || !known {
+        effects.ask = lists::set_stale(tx, from.account)?;
     }
-    Ok(effects)
+    Ok((
+        if known {
+            Standing::Unlisted
+        } else {
+            Standing::Unknown
+        },
+        effects,
+    ))
 }
 
 /// Notes that an envelope cannot be read, and tells the app the first time.

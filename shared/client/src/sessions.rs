@@ -21,7 +21,7 @@ use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::{
     Message, PrekeyMessage, Session,
-    handshake::{self, PrekeyBundle, RespondError},
+    handshake::{self, OneTime, PrekeyBundle, PublishedSignedPrekey, RespondError},
     keys::{DeviceKeys, TheirDevice},
     session::DecryptError,
 };
@@ -31,7 +31,7 @@ use crate::{
     events::UndecryptableReason,
     store::{
         StoreError,
-        peers::{self, Acquaintance, PeerId, PeerKeys},
+        peers::{self, PeerId, PeerKeys},
         prekeys, sessions,
     },
     transport::token::Credentials,
@@ -71,11 +71,12 @@ pub(crate) fn verify_bundle(bundle: &waxwing_wire::claim::PrekeyBundle) -> Resul
     let signed = &bundle.published.signed_prekey;
     PrekeyBundle::verify(
         verify_identity(&bundle.published.identity)?,
-        (
-            signed.id.get(),
-            signed.key.as_bytes(),
-            signed.signature.as_bytes(),
-        ),
+        PublishedSignedPrekey {
+            id: signed.id.get(),
+            key: signed.key.as_bytes(),
+            kem_key: signed.kem_key.as_bytes(),
+            signature: signed.signature.as_bytes(),
+        },
         bundle
             .one_time_prekey
             .as_ref()
@@ -128,7 +129,7 @@ pub(crate) fn encrypt(
     let Some(mut stored) = sessions::current(tx, peer)? else {
         return Ok(None);
     };
-    match stored.session.encrypt(rng, plaintext) {
+    match stored.session.encrypt(rng, plaintext, now_millis) {
         Ok(ciphertext) => {
             sessions::update(tx, &stored, now_millis)?;
             Ok(Some(ciphertext))
@@ -155,16 +156,23 @@ enum Sender {
     New {
         keys: PeerKeys,
         session: Session,
-        signed_prekey: u32,
-        one_time_prekey: Option<u32>,
+        prekey: UsedPrekey,
     },
+}
+
+/// What stands against an opening being answered twice.
+#[derive(Clone, Copy, Debug)]
+enum UsedPrekey {
+    /// The one-time prekey of this id is deleted.
+    OneTime(u32),
+    /// The opening is remembered under its signed prekey.
+    Signed { id: u32, digest: [u8; 16] },
 }
 
 /// Who sent an envelope, after everything was stored that decrypting it changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) peer: PeerId,
-    pub(crate) acquaintance: Acquaintance,
     /// The envelope opened a session; and whether a one-time prekey took part.
     pub(crate) handshake: Option<bool>,
 }
@@ -210,7 +218,6 @@ pub(crate) fn settle(
         Sender::Known(stored) => {
             let settled = Settled {
                 peer: stored.peer,
-                acquaintance: Acquaintance::Known,
                 handshake: None,
             };
             (stored, settled)
@@ -218,13 +225,12 @@ pub(crate) fn settle(
         Sender::New {
             keys,
             session,
-            signed_prekey,
-            one_time_prekey,
+            prekey,
         } => {
-            let (peer, acquaintance) = peers::meet(tx, from, &keys)?;
-            match one_time_prekey {
-                Some(id) => prekeys::delete_one_time(tx, id)?,
-                None => prekeys::note_answered(tx, session.base_key(), signed_prekey)?,
+            let peer = peers::meet(tx, from, &keys)?;
+            match prekey {
+                UsedPrekey::OneTime(id) => prekeys::delete_one_time(tx, id)?,
+                UsedPrekey::Signed { id, digest } => prekeys::note_answered(tx, id, digest)?,
             }
             let heard = sessions::highest(tx, peer)?;
             if heard > 0 && sequence > heard {
@@ -232,8 +238,7 @@ pub(crate) fn settle(
             }
             let settled = Settled {
                 peer,
-                acquaintance,
-                handshake: Some(one_time_prekey.is_some()),
+                handshake: Some(matches!(prekey, UsedPrekey::OneTime(_))),
             };
             (sessions::insert(tx, peer, session, now_millis)?, settled)
         }
@@ -272,12 +277,11 @@ fn decrypt_prekey(
         None => prekey.sender(),
     }
     .map_err(|_| UndecryptableReason::NotAuthentic)?;
-    let (session, plaintext) = answer(tx, me, from, &theirs, prekey)?;
+    let (session, used, plaintext) = answer(tx, me, from, &theirs, prekey)?;
     let sender = Sender::New {
         keys,
         session,
-        signed_prekey: prekey.signed_prekey_id(),
-        one_time_prekey: prekey.one_time_prekey_id(),
+        prekey: used,
     };
     Ok((plaintext, sender))
 }
@@ -289,28 +293,40 @@ fn answer(
     from: DeviceAddress,
     theirs: &TheirDevice,
     prekey: &PrekeyMessage,
-) -> Result<(Session, Vec<u8>), DecryptFailure> {
-    let signed = prekeys::signed(tx, prekey.signed_prekey_id())?.ok_or(UndecryptableReason::PrekeyGone)?;
-    let one_time = match prekey.one_time_prekey_id() {
-        Some(id) => Some(prekeys::one_time(tx, id)?.ok_or(UndecryptableReason::PrekeyGone)?),
-        None if prekeys::was_answered(tx, prekey.base_key())? => {
-            return Err(UndecryptableReason::Replayed.into());
-        }
-        None => None,
+) -> Result<(Session, UsedPrekey, Vec<u8>), DecryptFailure> {
+    let id = prekey.signed_prekey_id();
+    let signed = prekeys::signed(tx, id)?.ok_or(UndecryptableReason::PrekeyGone)?;
+    let (ours, our_address, their_address) = (&me.keys, me.address().to_bytes(), from.to_bytes());
+    let respond = |one_time: OneTime<'_>| {
+        handshake::respond(
+            ours,
+            &our_address,
+            &signed,
+            one_time,
+            theirs,
+            &their_address,
+            prekey,
+        )
+        .map_err(reason_of_response)
     };
-    handshake::respond(
-        &me.keys,
-        &me.address().to_bytes(),
-        &signed,
-        one_time.as_ref(),
-        theirs,
-        &from.to_bytes(),
-        prekey,
-    )
-    .map_err(|error| match error {
-        RespondError::Decrypt(error) => reason(error).into(),
-        _ => UndecryptableReason::NotAuthentic.into(),
-    })
+    if let Some(one_time) = prekey.one_time_prekey_id() {
+        let pair = prekeys::one_time(tx, one_time)?.ok_or(UndecryptableReason::PrekeyGone)?;
+        let (session, plaintext) = respond(OneTime::Prekey(&pair))?;
+        return Ok((session, UsedPrekey::OneTime(one_time), plaintext));
+    }
+    let mut answered = prekeys::answered(tx, id)?;
+    let (session, plaintext) = respond(OneTime::Answered(&answered))?;
+    let digest = answered.remember(prekey);
+    Ok((session, UsedPrekey::Signed { id, digest }, plaintext))
+}
+
+fn reason_of_response(error: RespondError) -> UndecryptableReason {
+    match error {
+        RespondError::Decrypt(error) => reason(error),
+        RespondError::Replayed => UndecryptableReason::Replayed,
+        RespondError::TooManyOpenings => UndecryptableReason::TooManyOpenings,
+        _ => UndecryptableReason::NotAuthentic,
+    }
 }
 
 /// A ratchet message does not name its session: they are tried, the likeliest first.
@@ -340,10 +356,12 @@ fn reason(error: DecryptError) -> UndecryptableReason {
         DecryptError::Duplicate => UndecryptableReason::Replayed,
         DecryptError::TooOld => UndecryptableReason::TooOld,
         DecryptError::TooFarAhead | DecryptError::BeyondEnd => UndecryptableReason::TooFarAhead,
+        DecryptError::Padding => UndecryptableReason::UnknownContent,
         DecryptError::Reflected
         | DecryptError::UnknownChain
         | DecryptError::RatchetKey(_)
         | DecryptError::ZeroSecret
+        | DecryptError::Epoch
         | DecryptError::Authentication => UndecryptableReason::NotAuthentic,
     }
 }

@@ -1,6 +1,12 @@
 //! What all parts of an open client share.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rusqlite::Transaction;
 use tokio::{
@@ -14,7 +20,7 @@ use crate::{
     config::{ClientConfig, Timings},
     events::{Effects, EventSink},
     sessions::Me,
-    store::{Store, StoreError, identity, identity::ThisDevice, received},
+    store::{Store, StoreError, identity, identity::ThisDevice, offers::OfferId, received},
     transport::{
         endpoints::{EndpointError, Service},
         http::{Http, HttpError},
@@ -50,11 +56,16 @@ pub(crate) struct Shared {
     pub(crate) events: EventSink,
     /// Told when a message was put into the outbox.
     pub(crate) outbox_grew: Notify,
+    /// Told when there is reason to ask for the list of an account.
+    pub(crate) lists_are_stale: Notify,
+    /// Offers of which the app was told, since the client was opened, that a device took them up.
+    pub(crate) told_offers: std::sync::Mutex<BTreeSet<OfferId>>,
     /// Held by whoever changes what this device is or publishes.
     pub(crate) joining: Mutex<()>,
     /// Where the connection runs.
     pub(crate) runtime: Handle,
     me: RwLock<Option<Arc<Me>>>,
+    removed: AtomicBool,
 }
 
 impl Shared {
@@ -77,9 +88,12 @@ impl Shared {
             http,
             events: EventSink::default(),
             outbox_grew: Notify::new(),
+            lists_are_stale: Notify::new(),
+            told_offers: std::sync::Mutex::default(),
             joining: Mutex::new(()),
             runtime,
             me: RwLock::new(None),
+            removed: AtomicBool::new(false),
         };
         if let Some(this) = this {
             shared.become_device(&this);
@@ -97,20 +111,39 @@ impl Shared {
         self.me().map(|me| me.address())
     }
 
+    /// Whether this device was in an account and is not any more.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the store says that this device is not in its account any more. Then nothing is done as it.
+    pub(crate) async fn check_removed(&self) -> Result<bool, StoreError> {
+        let this = self.store.read(identity::load).await?;
+        if let Some(this) = this.filter(|this| this.removed.is_some()) {
+            self.become_device(&this);
+        }
+        Ok(self.is_removed())
+    }
+
     /// Takes on what the store says this device is, if it is in an account.
     pub(crate) fn become_device(&self, this: &ThisDevice) {
-        let me = this.registered().map(|device| {
-            Arc::new(Me {
-                keys: this.keys.clone(),
-                device,
-                credentials: Credentials {
-                    key: this.keys.signing().clone(),
-                    device,
-                    audience: self.service.audience.clone(),
-                },
-            })
-        });
+        self.removed.store(this.removed.is_some(), Ordering::Relaxed);
+        let me = this.removed.is_none().then(|| self.me_of(this)).flatten();
         *self.me.write().unwrap_or_else(PoisonError::into_inner) = me;
+    }
+
+    /// What a device is, once it has its place in an account.
+    pub(crate) fn me_of(&self, this: &ThisDevice) -> Option<Arc<Me>> {
+        let device = this.registered()?;
+        Some(Arc::new(Me {
+            keys: this.keys.clone(),
+            device,
+            credentials: Credentials {
+                key: this.keys.signing().clone(),
+                device,
+                audience: self.service.audience.clone(),
+            },
+        }))
     }
 
     /// Runs a transaction, and tells readers of its effects as soon as it is committed. The two are not torn

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 use waxwing_wire::{EnvelopeId, limits::MAX_IDS_PER_ACK};
 
-use super::pause;
+use super::{pause, retry_after};
 use crate::{
     events::{DisconnectReason, Event, EventSink},
     shared::Shared,
@@ -105,6 +105,7 @@ pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> Disco
                     // They come again at the next connection.
                     queue.take().map(Batch::done);
                 }
+                RequestError::Refused(problem) => pause(&mut backoff, retry_after(&problem)).await,
                 _ => pause(&mut backoff, Duration::ZERO).await,
             }
         }

@@ -7,16 +7,16 @@
 //! A gap in a channel usually means that a post failed and the envelope lies in the mailbox: so the mailbox
 //! is read again soon after a gap is noticed, and once more before it is reported.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, mpsc};
 use waxwing_wire::{Envelope, EnvelopeId, receive::Page};
 
-use super::{acks::AckQueue, pause};
+use super::{acks::AckQueue, keeper, pause, retry_after};
 use crate::{
     channel, clock,
     events::{DisconnectReason, Event},
-    receive,
+    receive::{self, Received},
     sessions::Me,
     shared::Shared,
     store::StoreError,
@@ -150,33 +150,62 @@ impl Mailbox<'_> {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
-            match error {
+            tracing::debug!(%error, "a page is asked for again");
+            let at_least = match error {
                 RequestError::Closed => return Err(DisconnectReason::Broken),
                 RequestError::TimedOut => return Err(DisconnectReason::TimedOut),
-                other => tracing::debug!(error = %other, "a page is asked for again"),
-            }
-            pause(&mut backoff, Duration::ZERO).await;
+                RequestError::Refused(problem) => retry_after(&problem),
+                _ => Duration::ZERO,
+            };
+            pause(&mut backoff, at_least).await;
         }
     }
 
-    /// Stores envelopes, each by a transaction of its own, and queues those for their ack. If the store
-    /// fails the rest is left in the mailbox.
+    /// Stores envelopes. When one says that it comes of a device of our own which is not on the own list, the list
+    /// is fetched first.
     async fn store(&self, envelopes: Vec<Envelope>) -> Result<(), DisconnectReason> {
+        let mut rest: VecDeque<_> = envelopes.into();
+        let mut own_list_is_new = false;
+        while !rest.is_empty() {
+            rest = self.store_some(rest, own_list_is_new).await?;
+            own_list_is_new = !rest.is_empty();
+            if own_list_is_new {
+                keeper::refresh_own(self.shared, self.me).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores envelopes, each by a transaction of its own, and queues those for their ack. Gives back the rest from the
+    /// first on for which the own list is to be asked for. If the store fails the rest is left in the mailbox.
+    async fn store_some(
+        &self,
+        mut envelopes: VecDeque<Envelope>,
+        own_list_is_new: bool,
+    ) -> Result<VecDeque<Envelope>, DisconnectReason> {
         let (me, events) = (self.me.clone(), self.shared.events.clone());
         let storing = self.shared.store.run(move |store| {
-            let mut stored = Vec::with_capacity(envelopes.len());
-            for envelope in &envelopes {
+            let (mut stored, mut ask) = (Vec::with_capacity(envelopes.len()), false);
+            while let Some(envelope) = envelopes.front() {
                 let now = clock::now_millis();
-                match store.write_now(|tx| receive::envelope(tx, &me, envelope, now)) {
-                    Ok(effects) => events.publish(effects),
-                    Err(error) => return (stored, Err(error)),
+                match store.write_now(|tx| receive::envelope(tx, &me, envelope, own_list_is_new, now)) {
+                    Ok(Received::Dealt(effects)) => {
+                        ask |= effects.ask;
+                        events.publish(effects);
+                    }
+                    Ok(Received::AskForOwnList) => break,
+                    Err(error) => return (stored, ask, Err(error)),
                 }
                 stored.push(envelope.id);
+                envelopes.pop_front();
             }
-            (stored, Ok(()))
+            (stored, ask, Ok(envelopes))
         });
-        let (stored, result) = storing.await.map_err(failed)?;
+        let (stored, ask, result) = storing.await.map_err(failed)?;
         self.queue.extend(stored);
+        if ask {
+            self.shared.lists_are_stale.notify_one();
+        }
         result.map_err(failed)
     }
 

@@ -15,7 +15,7 @@
 mod acks;
 mod drain;
 mod frames;
-mod keeper;
+pub(crate) mod keeper;
 mod pump;
 
 use std::{
@@ -29,6 +29,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
+use waxwing_wire::Problem;
 
 use crate::{
     clock,
@@ -181,7 +182,7 @@ impl Patience {
             self.backoff.reset();
         }
         match reason {
-            DisconnectReason::Requested | DisconnectReason::NotRegistered => None,
+            DisconnectReason::Requested | DisconnectReason::NotRegistered | DisconnectReason::Removed => None,
             DisconnectReason::TakenOver => {
                 self.taken_over += 1;
                 let wait = match self.taken_over {
@@ -205,7 +206,10 @@ fn half_jitter(wait: Duration, rng: &mut impl rand::Rng) -> Duration {
 /// Opens a connection and keeps it until it ends.
 async fn attempt(shared: &Shared, unacked: &AckQueue, stop: &mut watch::Receiver<bool>) -> DisconnectReason {
     let Some(me) = shared.me() else {
-        return DisconnectReason::NotRegistered;
+        return match shared.is_removed() {
+            true => DisconnectReason::Removed,
+            false => DisconnectReason::NotRegistered,
+        };
     };
     let connecting = socket::connect(&shared.service, &me.credentials, &shared.timings);
     let connected = tokio::select! {
@@ -268,6 +272,14 @@ async fn serve(
     };
     driving.await;
     reason
+}
+
+/// The longest wait the service can impose on a request.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How long the service wants a refused request to wait.
+fn retry_after(problem: &Problem) -> Duration {
+    Duration::from_secs(problem.retry_after_seconds.unwrap_or(0).into()).min(LONGEST_RETRY_AFTER)
 }
 
 /// Waits as long as `backoff` says, and at least so long.

@@ -20,14 +20,14 @@ use super::{
     drain::failed,
     frames::frames,
     keeper::{self, FetchError},
-    pause,
+    pause, retry_after,
 };
 use crate::{
     clock,
-    directory::{self, Plan},
+    directory::{self, Plan, TakeError},
     events::{DisconnectReason, FailureReason},
     outbox::{self, Outgoing},
-    sessions::{Me, OpenError},
+    sessions::Me,
     shared::Shared,
     store::outbox::EntryId,
     transport::{
@@ -35,15 +35,13 @@ use crate::{
         http::HttpError,
         requests::{Link, RequestError},
     },
+    trust::ListError,
     under_way::UnderWay,
 };
 
 /// Times a message is sent again at once because a list of devices had changed. Lists change rarely; more
 /// than this in a row is a fault somewhere, and waits.
 const PROMPT_CORRECTIONS: u32 = 3;
-
-/// The longest wait the service can impose on a message.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Steps to learn about an account before waiting: fetch, claim, and once more if it changed in between.
 const PROMPT_STEPS: u32 = 4;
@@ -190,8 +188,7 @@ impl<'a> Pump<'a> {
         sent: &Outgoing,
         accounts: Vec<AccountMismatch>,
     ) -> Result<(), DisconnectReason> {
-        let me = self.me.clone();
-        let corrected = self.shared.apply(move |tx| outbox::mismatch(tx, &me, &accounts));
+        let corrected = self.shared.store.write(move |tx| outbox::mismatch(tx, &accounts));
         corrected.await.map_err(failed)?;
         let tries = self.tries(sent.entry);
         tries.corrections += 1;
@@ -327,10 +324,10 @@ async fn learn_step(shared: &Shared, me: &Arc<Me>, link: &Link, account: Account
     let asker = me.clone();
     let plan = shared
         .store
-        .read(move |tx| directory::plan(tx, &asker, account))
+        .read(move |tx| directory::plan(tx, &asker, account, clock::now_millis()))
         .await;
     let asked = match plan.map_err(store_failed)? {
-        Plan::Ready => return Ok(true),
+        Plan::Ready | Plan::Held => return Ok(true),
         Plan::Fetch => {
             keeper::fetch(shared, me, account)
                 .await
@@ -347,13 +344,19 @@ async fn learn_step(shared: &Shared, me: &Arc<Me>, link: &Link, account: Account
     let me = me.clone();
     let taken = shared.apply(move |tx| {
         let (rng, now) = (&mut clock::rng(), clock::now_millis());
-        directory::take_bundles(tx, rng, &me, (account, asked.as_deref()), &bundles.bundles, now)
+        directory::take_bundles(tx, rng, &me, asked.as_deref(), &bundles, now)
     });
-    taken.await.map_err(|error| match error {
-        OpenError::InvalidKeys(_) => Stumble::Fail(LearnError::InvalidKeys),
-        OpenError::Store(error) => store_failed(error),
-    })?;
+    taken.await.map_err(stumble_over_list)?;
     Ok(false)
+}
+
+fn stumble_over_list(error: TakeError) -> Stumble {
+    match error {
+        // Two answers may have overtaken each other.
+        TakeError::List(ListError::Rollback) => Stumble::Wait(Duration::ZERO),
+        TakeError::List(_) | TakeError::Keys(_) => Stumble::Fail(LearnError::InvalidKeys),
+        TakeError::Store(error) => store_failed(error),
+    }
 }
 
 fn stumble_over_fetch(error: FetchError) -> Stumble {
@@ -361,8 +364,7 @@ fn stumble_over_fetch(error: FetchError) -> Stumble {
         FetchError::Http(error) if error.is_unauthorized() => disconnect(DisconnectReason::Unauthorized),
         FetchError::Http(HttpError::Refused(problem)) => stumble_over(&problem),
         FetchError::Http(_) => Stumble::Wait(Duration::ZERO),
-        FetchError::InvalidKeys(_) => Stumble::Fail(LearnError::InvalidKeys),
-        FetchError::Store(error) => store_failed(error),
+        FetchError::Take(error) => stumble_over_list(error),
     }
 }
 
@@ -391,8 +393,4 @@ fn store_failed(error: crate::store::StoreError) -> Stumble {
 
 fn disconnect(reason: DisconnectReason) -> Stumble {
     Stumble::Fail(LearnError::Disconnect(reason))
-}
-
-fn retry_after(problem: &Problem) -> Duration {
-    Duration::from_secs(problem.retry_after_seconds.unwrap_or(0).into()).min(LONGEST_RETRY_AFTER)
 }

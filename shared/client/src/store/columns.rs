@@ -4,7 +4,7 @@ use rusqlite::{
     Row,
     types::{FromSqlError, FromSqlResult, Type, ValueRef},
 };
-use waxwing_wire::{AccountId, DeviceAddress, DeviceId, MessageId, RegistrationId};
+use waxwing_wire::{AccountId, DeviceAddress, DeviceId, ListVersion, MessageId, RegistrationId};
 use zeroize::Zeroizing;
 
 /// An account.
@@ -32,6 +32,13 @@ pub(crate) fn device(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId>
 pub(crate) fn registration(row: &Row<'_>, column: usize) -> rusqlite::Result<RegistrationId> {
     read(row, column, |value| {
         RegistrationId::new(unsigned(value)?).map_err(other)
+    })
+}
+
+/// A version of a list of devices.
+pub(crate) fn version(row: &Row<'_>, column: usize) -> rusqlite::Result<ListVersion> {
+    read(row, column, |value| {
+        ListVersion::new(unsigned(value)?).map_err(other)
     })
 }
 

@@ -1,52 +1,17 @@
-//! Tables `accounts` and `devices`: what the service last said an account's devices are.
+//! Table `devices`: the devices on the newest list of each account, and those that once were.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use waxwing_wire::{AccountId, DeviceAddress, DeviceId, RegisteredDevice, RegistrationId};
 
 use super::{StoreError, columns, peers::PeerId};
 
-/// What is known of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knowledge {
-    /// It was never asked for.
-    None,
-    /// There is reason to ask again before sending.
-    Stale,
-    /// The service's list, as far as we know.
-    Fresh,
-}
-
 /// A device on the list of its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KnownDevice {
     pub(crate) device: DeviceId,
     pub(crate) registration: RegistrationId,
-    /// `None`: its keys are not known yet.
-    pub(crate) peer: Option<PeerId>,
-}
-
-/// What is known of an account.
-pub(crate) fn knowledge(tx: &Transaction<'_>, account: AccountId) -> Result<Knowledge, StoreError> {
-    let stale: Option<bool> = tx
-        .prepare_cached("SELECT stale FROM accounts WHERE account = ?1")?
-        .query_row([account.to_bytes()], |row| row.get(0))
-        .optional()?;
-    Ok(match stale {
-        None => Knowledge::None,
-        Some(true) => Knowledge::Stale,
-        Some(false) => Knowledge::Fresh,
-    })
-}
-
-/// Notes whether there is reason to ask again. An account that was never asked for becomes known by `Fresh`.
-pub(crate) fn set_stale(tx: &Transaction<'_>, account: AccountId, stale: bool) -> Result<(), StoreError> {
-    let statement = if stale {
-        "UPDATE accounts SET stale = 1 WHERE account = ?1"
-    } else {
-        "INSERT INTO accounts VALUES (?1, 0) ON CONFLICT DO UPDATE SET stale = 0"
-    };
-    tx.prepare_cached(statement)?.execute([account.to_bytes()])?;
-    Ok(())
+    /// The life of it that has the listed keys.
+    pub(crate) peer: PeerId,
 }
 
 /// The devices on an account's list, by rising number.
@@ -74,23 +39,18 @@ pub(crate) fn device(
         .optional()?)
 }
 
-/// Lists a device with this registration, and with its keys if they are known. Its former registration is
-/// not listed any more.
-pub(crate) fn list(
-    tx: &Transaction<'_>,
-    device: RegisteredDevice,
-    peer: Option<PeerId>,
-) -> Result<(), StoreError> {
+/// Lists a device with this registration and these keys. Its former registration is not listed any more.
+pub(crate) fn list(tx: &Transaction<'_>, device: RegisteredDevice, peer: PeerId) -> Result<(), StoreError> {
     unlist(tx, device.address)?;
     tx.prepare_cached(
         "INSERT INTO devices (account, device, registration, listed, peer) VALUES (?1, ?2, ?3, 1, ?4)
-         ON CONFLICT DO UPDATE SET listed = 1, peer = coalesce(excluded.peer, peer)",
+         ON CONFLICT DO UPDATE SET listed = 1, peer = excluded.peer",
     )?
     .execute(params![
         device.address.account.to_bytes(),
         device.address.device.get(),
         device.registration.get(),
-        peer.map(|peer| peer.0),
+        peer.0,
     ])?;
     Ok(())
 }
@@ -149,6 +109,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KnownDevice> {
     Ok(KnownDevice {
         device: columns::device(row, 0)?,
         registration: columns::registration(row, 1)?,
-        peer: row.get::<_, Option<i64>>(2)?.map(PeerId),
+        peer: PeerId(row.get(2)?),
     })
 }

@@ -23,6 +23,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) text: &'a str,
     pub(crate) own: bool,
     pub(crate) late: bool,
+    pub(crate) unconfirmed: bool,
     pub(crate) state: MessageState,
 }
 
@@ -31,8 +32,8 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Messa
     let (state, failure) = to_columns(new.state)?;
     tx.prepare_cached(
         "INSERT INTO messages
-         (message, account, device, conversation, sequence, sent_at, body, own, late, state, failure)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         (message, account, device, conversation, sequence, sent_at, body, own, late, state, failure, unconfirmed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         new.id.to_bytes(),
@@ -46,6 +47,7 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Messa
         new.late,
         state,
         failure,
+        new.unconfirmed,
     ])?;
     Ok(MessageRow(tx.last_insert_rowid()))
 }
@@ -76,7 +78,7 @@ pub(crate) fn of_conversation(
 ) -> Result<Vec<StoredMessage>, StoreError> {
     let mut select = tx.prepare_cached(
         "SELECT position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
-                failure
+                failure, unconfirmed
          FROM messages WHERE conversation = ?1 AND position IS NOT NULL ORDER BY position",
     )?;
     let rows = select.query_map([conversation.to_bytes()], read)?;
@@ -90,6 +92,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let state = match (row.get::<_, i64>(10)?, failure) {
         (RECEIVED, None) => MessageState::Received,
         (PENDING, None) => MessageState::Pending,
+        (HELD, None) => MessageState::Held,
         (ACCEPTED, None) => MessageState::Accepted,
         (FAILED, Some(reason)) => MessageState::Failed(timeline::from_json::<FailureReason>(&reason, 11)?),
         (other, _) => return Err(rusqlite::Error::IntegralValueOutOfRange(10, other)),
@@ -104,6 +107,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         text: row.get(7)?,
         own: row.get(8)?,
         late: row.get(9)?,
+        unconfirmed: row.get(12)?,
         state,
     })
 }
@@ -112,11 +116,13 @@ const RECEIVED: i64 = 1;
 const PENDING: i64 = 2;
 const ACCEPTED: i64 = 3;
 const FAILED: i64 = 4;
+const HELD: i64 = 5;
 
 fn to_columns(state: MessageState) -> Result<(i64, Option<String>), StoreError> {
     Ok(match state {
         MessageState::Received => (RECEIVED, None),
         MessageState::Pending => (PENDING, None),
+        MessageState::Held => (HELD, None),
         MessageState::Accepted => (ACCEPTED, None),
         MessageState::Failed(reason) => (FAILED, Some(timeline::to_json(&reason)?)),
     })

@@ -12,10 +12,12 @@
 
 pub(crate) mod channels;
 pub(crate) mod columns;
-
 pub(crate) mod directory;
 pub(crate) mod identity;
+pub(crate) mod joining;
+pub(crate) mod lists;
 pub(crate) mod messages;
+pub(crate) mod offers;
 pub(crate) mod outbox;
 pub(crate) mod peers;
 pub(crate) mod prekeys;
@@ -181,7 +183,7 @@ impl Store {
 }
 
 /// Prepared statements kept: more than the code has.
-const STATEMENTS_CACHED: usize = 96;
+const STATEMENTS_CACHED: usize = 112;
 
 /// Opens the file. Encryption at rest belongs here: the key is set before anything else touches the file.
 fn open_connection(location: &StoreLocation) -> Result<Connection, StoreError> {

@@ -76,6 +76,13 @@ pub(crate) fn entries_to(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The messages of all entries to a recipient.
+pub(crate) fn rows_to(tx: &Transaction<'_>, recipient: AccountId) -> Result<Vec<MessageRow>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT message FROM outbox WHERE recipient = ?1")?;
+    let rows = select.query_map([recipient.to_bytes()], |row| row.get(0).map(MessageRow))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// One entry, if it is still there.
 pub(crate) fn entry(tx: &Transaction<'_>, id: EntryId) -> Result<Option<Entry>, StoreError> {
     let select = format!("{SELECT} WHERE outbox.id = ?1");

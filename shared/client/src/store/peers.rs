@@ -3,7 +3,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use waxwing_protocol::keys::TheirDevice;
-use waxwing_wire::{AccountId, DeviceAddress};
+use waxwing_wire::DeviceAddress;
 
 use super::{StoreError, columns};
 
@@ -14,38 +14,18 @@ pub(crate) struct PeerId(pub(super) i64);
 /// Signing key and identity key, as [`TheirDevice::to_bytes`] gives them.
 pub(crate) type PeerKeys = [u8; TheirDevice::BYTES];
 
-/// What was known of a device when its keys were seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acquaintance {
-    /// These very keys.
-    Known,
-    /// Nothing.
-    First,
-    /// Other keys.
-    Changed,
-}
-
 /// The peer of this device with these keys, made if it was not known.
 pub(crate) fn meet(
     tx: &Transaction<'_>,
     address: DeviceAddress,
     keys: &PeerKeys,
-) -> Result<(PeerId, Acquaintance), StoreError> {
+) -> Result<PeerId, StoreError> {
     if let Some(peer) = find(tx, address, keys)? {
-        return Ok((peer, Acquaintance::Known));
+        return Ok(peer);
     }
-    let before: bool = tx
-        .prepare_cached("SELECT 1 FROM peers WHERE account = ?1 AND device = ?2")?
-        .exists(params![address.account.to_bytes(), address.device.get()])?;
     tx.prepare_cached("INSERT INTO peers (account, device, keys) VALUES (?1, ?2, ?3)")?
         .execute(params![address.account.to_bytes(), address.device.get(), keys,])?;
-    let peer = PeerId(tx.last_insert_rowid());
-    let acquaintance = if before {
-        Acquaintance::Changed
-    } else {
-        Acquaintance::First
-    };
-    Ok((peer, acquaintance))
+    Ok(PeerId(tx.last_insert_rowid()))
 }
 
 /// The peer of this device with these keys.
@@ -68,13 +48,4 @@ pub(crate) fn address(tx: &Transaction<'_>, peer: PeerId) -> Result<DeviceAddres
     Ok(tx
         .prepare_cached("SELECT account, device FROM peers WHERE id = ?1")?
         .query_row([peer.0], |row| columns::address(row, 0))?)
-}
-
-/// Whether there is a session to send with to any device of an account.
-pub(crate) fn any_session(tx: &Transaction<'_>, account: AccountId) -> Result<bool, StoreError> {
-    Ok(tx
-        .prepare_cached(
-            "SELECT 1 FROM sessions JOIN peers ON peers.id = peer WHERE account = ?1 AND current = 1",
-        )?
-        .exists([account.to_bytes()])?)
 }

@@ -1,10 +1,13 @@
-//! Tables `signed_prekeys` and `one_time_prekeys`: the private halves of what this device publishes.
+//! Tables `signed_prekeys`, `one_time_prekeys` and `answered_openings`: the private halves of what this device publishes.
 //!
 //! Ids come from a mark that only rises, whatever is deleted: no id ever names two keys (attack X12).
 
 use rand::CryptoRng;
 use rusqlite::{OptionalExtension, Transaction, params};
-use waxwing_protocol::keys::{OneTimePrekeyPair, PUBLIC_KEY_BYTES, SignedPrekeyPair};
+use waxwing_protocol::{
+    handshake::AnsweredOpenings,
+    keys::{OneTimePrekeyPair, SignedPrekeyPair},
+};
 use waxwing_wire::{KeyId, limits::MESSAGE_LIFE_SECONDS};
 
 use super::{StoreError, columns};
@@ -17,7 +20,7 @@ const REPLACED_SIGNED_PREKEY_LIFE_MILLIS: u64 = (MESSAGE_LIFE_SECONDS + 7 * 24 *
 /// is more than honest use leaves, and a bound on what a dishonest claimer can make of it.
 const MAX_ONE_TIME_PREKEYS_KEPT: u32 = 1_000;
 
-/// Makes a signed prekey, stores it as not yet published, and deletes those replaced long ago.
+/// Makes a signed prekey, stores it as not yet published.
 pub(crate) fn make_signed(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
@@ -30,12 +33,19 @@ pub(crate) fn make_signed(
         "INSERT INTO signed_prekeys VALUES (?1, ?2, ?3, 0)",
         params![id, pair.to_bytes().as_slice(), now],
     )?;
+    Ok(pair)
+}
+
+/// Deletes the signed prekeys that were replaced so long ago that nothing made for them can arrive.
+pub(crate) fn forget_replaced(tx: &Transaction<'_>, now_millis: u64) -> Result<(), StoreError> {
     tx.execute(
         "DELETE FROM signed_prekeys WHERE EXISTS
          (SELECT 1 FROM signed_prekeys later WHERE later.id > signed_prekeys.id AND later.made_at < ?1)",
-        [now.saturating_sub(columns::to_integer(REPLACED_SIGNED_PREKEY_LIFE_MILLIS))],
+        [columns::to_integer(
+            now_millis.saturating_sub(REPLACED_SIGNED_PREKEY_LIFE_MILLIS),
+        )],
     )?;
-    Ok(pair)
+    Ok(())
 }
 
 /// The newest signed prekey.
@@ -47,11 +57,47 @@ pub(crate) fn newest_signed(tx: &Transaction<'_>) -> Result<Option<SignedPrekeyP
     )
 }
 
+/// The newest signed prekey that the service has confirmed.
+pub(crate) fn published_signed(tx: &Transaction<'_>) -> Result<Option<SignedPrekeyPair>, StoreError> {
+    let newest = "SELECT id, key FROM signed_prekeys WHERE published = 1 ORDER BY id DESC LIMIT 1";
+    signed_where(tx, newest, params![])
+}
+
 /// The newest signed prekey, if the service has not confirmed it yet.
 pub(crate) fn unpublished_signed(tx: &Transaction<'_>) -> Result<Option<SignedPrekeyPair>, StoreError> {
     let newest =
         "SELECT id, key FROM (SELECT * FROM signed_prekeys ORDER BY id DESC LIMIT 1) WHERE published = 0";
     signed_where(tx, newest, params![])
+}
+
+/// Whether the newest signed prekey is to be replaced: it was made before `made_before`, or so many sessions were
+/// opened with it alone that no more are.
+pub(crate) fn is_worn(tx: &Transaction<'_>, made_before: u64) -> Result<bool, StoreError> {
+    let worn =
+        "SELECT made_at < ?1 OR (SELECT count(*) FROM answered_openings WHERE signed_prekey = id) >= ?2
+                FROM signed_prekeys ORDER BY id DESC LIMIT 1";
+    let bounds = [
+        columns::to_integer(made_before),
+        columns::to_integer(AnsweredOpenings::MAX as u64),
+    ];
+    Ok(tx
+        .query_row(worn, bounds, |row| row.get(0))
+        .optional()?
+        .unwrap_or(false))
+}
+
+/// The service has signed prekeys up to `highest` that this store never gave out: it is a restored copy. Moves the
+/// mark beyond them, and forgets those that cannot be published any more.
+pub(crate) fn skip_signed_to(tx: &Transaction<'_>, highest: KeyId) -> Result<(), StoreError> {
+    tx.execute(
+        "DELETE FROM signed_prekeys WHERE published = 0 AND id <= ?1",
+        [highest.get()],
+    )?;
+    tx.execute(
+        "UPDATE this_device SET next_signed_prekey = max(next_signed_prekey, ?1)",
+        [i64::from(highest.get()) + 1],
+    )?;
+    Ok(())
 }
 
 /// The signed prekey of this id, if it is kept.
@@ -144,27 +190,26 @@ pub(crate) fn delete_one_time(tx: &Transaction<'_>, id: u32) -> Result<(), Store
     Ok(())
 }
 
-/// Notes that a handshake without a one-time prekey was answered.
-pub(crate) fn note_answered(
-    tx: &Transaction<'_>,
-    base_key: &[u8; PUBLIC_KEY_BYTES],
-    signed_prekey: u32,
-) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO answered_handshakes VALUES (?1, ?2)",
-        params![base_key, signed_prekey],
-    )?;
-    Ok(())
+/// What was answered without a one-time prekey under a signed prekey (attack X11).
+pub(crate) fn answered(tx: &Transaction<'_>, signed_prekey: u32) -> Result<AnsweredOpenings, StoreError> {
+    let mut select = tx.prepare_cached("SELECT digest FROM answered_openings WHERE signed_prekey = ?1")?;
+    let digests = select
+        .query_map([signed_prekey], |row| row.get(0))?
+        .collect::<Result<Vec<[u8; 16]>, _>>()?;
+    Ok(AnsweredOpenings::from_digests(signed_prekey, digests))
 }
 
-/// Whether a handshake without a one-time prekey was answered (attack X11).
-pub(crate) fn was_answered(
+/// Notes that a handshake without a one-time prekey was answered: in the transaction that stores what it opened.
+pub(crate) fn note_answered(
     tx: &Transaction<'_>,
-    base_key: &[u8; PUBLIC_KEY_BYTES],
-) -> Result<bool, StoreError> {
-    Ok(tx
-        .prepare_cached("SELECT 1 FROM answered_handshakes WHERE base_key = ?1")?
-        .exists([base_key])?)
+    signed_prekey: u32,
+    digest: [u8; 16],
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO answered_openings VALUES (?1, ?2)",
+        params![signed_prekey, digest],
+    )?;
+    Ok(())
 }
 
 fn signed_where(

@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, in_use};
 
 /// Every migration, in order. The number of a file's version is how many of them it has had.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_one_message.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_one_message.sql"),
+    include_str!("migrations/0002_accounts_and_devices.sql"),
+];
 
 /// Brings the file up to date, each migration in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

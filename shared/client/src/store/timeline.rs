@@ -2,13 +2,16 @@
 
 use rusqlite::{Row, Transaction, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use waxwing_wire::{DeviceAddress, EnvelopeId, MessageId};
+use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, MessageId, frame::RemovalReason};
 
 use super::{
     StoreError, columns,
     messages::{self, MessageRow},
 };
-use crate::events::{Event, FailureReason, UndecryptableReason};
+use crate::{
+    events::{Event, FailureReason, UndecryptableReason},
+    trust::{DeviceChange, Fingerprint},
+};
 
 /// A kept event that is not a message, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +30,20 @@ pub(crate) enum Note {
         envelope: EnvelopeId,
         reason: UndecryptableReason,
     },
-    IdentityChanged {
-        peer: DeviceAddress,
+    DevicesChanged {
+        account: AccountId,
+        changes: Vec<DeviceChange>,
+    },
+    AccountKeyChanged {
+        account: AccountId,
+        fingerprint: Fingerprint,
+    },
+    UnlistedDevice {
+        device: DeviceAddress,
+    },
+    RegistrationAttempted,
+    Removed {
+        reason: RemovalReason,
     },
 }
 
@@ -54,6 +69,18 @@ pub(crate) fn append_note(tx: &Transaction<'_>, note: &Note) -> Result<u64, Stor
     position(tx)
 }
 
+/// The same, unless the app was told the very same before.
+pub(crate) fn append_note_once(tx: &Transaction<'_>, note: &Note) -> Result<Option<u64>, StoreError> {
+    let told = tx
+        .prepare_cached("SELECT 1 FROM timeline WHERE kind = ?1 AND detail = ?2")?
+        .exists(params![NOTE, to_json(note)?])?;
+    if told {
+        Ok(None)
+    } else {
+        append_note(tx, note).map(Some)
+    }
+}
+
 /// The kept events after one position and up to another, at most `count`, each with its position.
 pub(crate) fn events_between(
     tx: &Transaction<'_>,
@@ -63,7 +90,7 @@ pub(crate) fn events_between(
 ) -> Result<Vec<(u64, Event)>, StoreError> {
     let mut select = tx.prepare_cached(
         "SELECT timeline.position, messages.message, account, device, conversation, sequence, sent_at, body,
-                own, late, state, failure, kind, detail
+                own, late, state, failure, unconfirmed, kind, detail
          FROM timeline LEFT JOIN messages ON messages.id = timeline.message
          WHERE timeline.position > ?1 AND timeline.position <= ?2 AND kind <> ?3
          ORDER BY timeline.position LIMIT ?4",
@@ -125,16 +152,22 @@ fn position(tx: &Transaction<'_>) -> Result<u64, StoreError> {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Event)> {
-    let event = match row.get::<_, i64>(12)? {
+    let event = match row.get::<_, i64>(13)? {
         MESSAGE => Event::Message(messages::read(row)?),
-        _ => match from_json(&row.get::<_, String>(13)?, 13)? {
+        _ => match from_json(&row.get::<_, String>(14)?, 14)? {
             Note::Gap { from, first, last } => Event::Gap {
                 from,
                 missing: first..=last,
             },
             Note::Failed { message, reason } => Event::Failed { message, reason },
             Note::Undecryptable { envelope, reason } => Event::Undecryptable { envelope, reason },
-            Note::IdentityChanged { peer } => Event::IdentityChanged { peer },
+            Note::DevicesChanged { account, changes } => Event::DevicesChanged { account, changes },
+            Note::AccountKeyChanged { account, fingerprint } => {
+                Event::AccountKeyChanged { account, fingerprint }
+            }
+            Note::UnlistedDevice { device } => Event::UnlistedDevice { device },
+            Note::RegistrationAttempted => Event::RegistrationAttempted,
+            Note::Removed { reason } => Event::Removed { reason },
         },
     };
     Ok((columns::count(row, 0)?, event))

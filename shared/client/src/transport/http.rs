@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
-use waxwing_wire::Problem;
+use waxwing_wire::{ErrorCode, Problem};
 
 use super::{backoff::Backoff, tls, token::Credentials};
 use crate::{clock, config::Timings};
@@ -39,7 +39,12 @@ pub enum HttpError {
 impl HttpError {
     /// The token was refused.
     pub(crate) fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Refused(problem) if problem.code == waxwing_wire::ErrorCode::Unauthorized)
+        self.is(ErrorCode::Unauthorized)
+    }
+
+    /// The service refused for this reason.
+    pub(crate) fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Refused(problem) if problem.code == code)
     }
 
     fn is_retryable(&self) -> bool {

@@ -14,7 +14,9 @@ use waxwing_wire::{
     AccountId, ClientFrame, DeviceId, EnvelopeId, Problem, RequestId, ServiceFrame,
     ack::AckRequest,
     claim::{Bundles, ClaimRequest},
+    frame::RemovalReason,
     limits::MAX_MESSAGE_BYTES,
+    link::LinkRequested,
     receive::{Page, ReceiveRequest},
     send::{MessageOutcome, Outcome, OutgoingMessage, SendRequest},
 };
@@ -51,6 +53,12 @@ pub(crate) enum News {
     PrekeysLow(u32),
     /// An account's list of devices changed.
     DevicesChanged(AccountId),
+    /// A device took up an offer of this one.
+    LinkRequested(LinkRequested),
+    /// Somebody stopped at the lock of the own account.
+    RegistrationAttempted,
+    /// This device is not in its account any more.
+    Removed(RemovalReason),
 }
 
 /// Makes requests on one connection. Cheap to clone; when the last is dropped the connection closes.
@@ -175,9 +183,12 @@ impl Replies {
     /// Takes a frame from the service. Gives back what is news.
     pub(crate) fn take(&self, frame: ServiceFrame) -> Option<News> {
         let request = match &frame {
-            ServiceFrame::Delivery(_) | ServiceFrame::PrekeysLow(_) | ServiceFrame::DevicesChanged(_) => {
-                return news(frame);
-            }
+            ServiceFrame::Delivery(_)
+            | ServiceFrame::PrekeysLow(_)
+            | ServiceFrame::DevicesChanged(_)
+            | ServiceFrame::LinkRequested(_)
+            | ServiceFrame::RegistrationAttempted(_)
+            | ServiceFrame::Removed(_) => return news(frame),
             ServiceFrame::Sent(sent) => sent.request,
             ServiceFrame::Acked(acked) => acked.request,
             ServiceFrame::Page(page) => page.request,
@@ -276,6 +287,9 @@ fn news(frame: ServiceFrame) -> Option<News> {
         ServiceFrame::Delivery(delivery) => Some(News::Delivery(delivery.envelopes)),
         ServiceFrame::PrekeysLow(low) => Some(News::PrekeysLow(low.remaining)),
         ServiceFrame::DevicesChanged(changed) => Some(News::DevicesChanged(changed.account)),
+        ServiceFrame::LinkRequested(requested) => Some(News::LinkRequested(requested)),
+        ServiceFrame::RegistrationAttempted(_) => Some(News::RegistrationAttempted),
+        ServiceFrame::Removed(removed) => Some(News::Removed(removed.reason)),
         _ => None,
     }
 }

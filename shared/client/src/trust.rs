@@ -1,0 +1,311 @@
+//! Which list of devices is believed: the newest that the account's owner signed.
+//!
+//! The first account key seen of a person is taken as theirs (compare the safety number to be sure). From then on:
+//! - A list by the same key with a higher version replaces the one known, and the app is told what changed.
+//! - An older one, or another one of the same version, is refused: it is the service that hides something, or worse.
+//! - A list by another key waits for the app's answer, and so does everything that is to be sent there.
+
+use std::fmt;
+
+use rusqlite::Transaction;
+use serde::{Deserialize, Serialize};
+use waxwing_protocol::{
+    device_list::{self, AdvanceError, ExpectedKey, SignedDeviceList},
+    keys::AccountKey,
+};
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, DeviceList, PublicKey, RegisteredDevice, RegistrationId, Signature,
+    devices::ListedDevice, frame::RemovalReason,
+};
+
+use crate::{
+    directory,
+    events::Effects,
+    messages::MessageState,
+    sessions::Me,
+    shared::Shared,
+    store::{
+        StoreError, identity, lists, messages, outbox,
+        timeline::{self, Note},
+    },
+};
+
+/// The key that an account's owner signs its devices with, as the app is told of it and answers with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint(PublicKey);
+
+impl Fingerprint {
+    fn of(key: &AccountKey) -> Result<Self, StoreError> {
+        let key = PublicKey::new(key.to_bytes()).map_err(|_| StoreError::Damaged("account key"))?;
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// The compressed point as base64url.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&waxwing_wire::bytes::to_base64(self.0.as_bytes()))
+    }
+}
+
+/// What is different on a new list of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeviceChange {
+    /// A device came.
+    Added(DeviceId),
+    /// A device is gone. Nothing is encrypted to it any more.
+    Removed(DeviceId),
+    /// Another device stands under the number of one that was known: it was set up anew.
+    Replaced(DeviceId),
+}
+
+/// Why a list of devices was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// It does not verify.
+    #[error("the list of devices does not verify")]
+    Invalid,
+    /// A newer one is known.
+    #[error("the service presents an old list of devices")]
+    Rollback,
+    /// Another one of the same version is known, both signed by the account key.
+    #[error("two lists of devices have the same version")]
+    Equivocation,
+}
+
+/// Why the answer to a changed account key was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The device has no account.
+    #[error("the device has no account; register or link it first")]
+    NotRegistered,
+    /// The account key is neither the one known nor the one that waits for an answer: it changed again.
+    #[error("the account key is another one by now; look at the newest event")]
+    OtherKey,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The app's answer to a changed account key: believe this one. What waited for it is sent.
+pub(crate) async fn answer(
+    shared: &Shared,
+    account: AccountId,
+    fingerprint: Fingerprint,
+) -> Result<(), TrustError> {
+    let me = shared.me().ok_or(TrustError::NotRegistered)?;
+    let now = crate::clock::now_millis();
+    shared
+        .store
+        .write(move |tx| believe(tx, &me, account, fingerprint, now))
+        .await?;
+    shared.outbox_grew.notify_one();
+    Ok(())
+}
+
+/// Believes an account key: the one that waits for an answer, or, against that, the one known.
+pub(crate) fn believe(
+    tx: &Transaction<'_>,
+    me: &Me,
+    account: AccountId,
+    fingerprint: Fingerprint,
+    now_millis: u64,
+) -> Result<(), TrustError> {
+    let is = |list: &SignedDeviceList| list.account_key().to_bytes() == *fingerprint.0.as_bytes();
+    let (known, offered) = (lists::trusted(tx, account)?, lists::offered(tx, account)?);
+    if let Some(offered) = offered.filter(is) {
+        lists::trust(tx, account, &offered, now_millis)?;
+        directory::relist(tx, me, account, &offered)?;
+    } else if let Some(known) = known.filter(is) {
+        lists::trust(tx, account, &known, now_millis)?;
+        lists::set_stale(tx, account)?;
+    } else {
+        return Err(TrustError::OtherKey);
+    }
+    Ok(set_outbox(tx, account, MessageState::Pending)?)
+}
+
+/// Takes a list that the service gave.
+pub(crate) fn take(
+    tx: &Transaction<'_>,
+    me: &Me,
+    account: AccountId,
+    list: &DeviceList,
+    now_millis: u64,
+) -> Result<Effects, directory::TakeError> {
+    let new = verify(account, list)?;
+    let Some(known) = lists::trusted(tx, account)? else {
+        lists::trust(tx, account, &new, now_millis)?;
+        directory::relist(tx, me, account, &new)?;
+        return Ok(Effects::default());
+    };
+    match known.advance(&new) {
+        Ok(_) if new.version() == known.version() => {
+            lists::checked(tx, account, now_millis)?;
+            Ok(Effects::default())
+        }
+        Ok(changes) => Ok(follow(tx, me, account, &new, &changes, now_millis)?),
+        Err(AdvanceError::AccountKeyChanged) => another_key(tx, account, &known, &new, now_millis),
+        Err(AdvanceError::Rollback { .. }) => Err(ListError::Rollback.into()),
+        Err(AdvanceError::Equivocation { .. }) => Err(ListError::Equivocation.into()),
+        Err(AdvanceError::OtherAccount) => Err(ListError::Invalid.into()),
+    }
+}
+
+/// A list that this device signed itself, once the service took it.
+pub(crate) fn take_own(
+    tx: &Transaction<'_>,
+    me: &Me,
+    list: &DeviceList,
+    now_millis: u64,
+) -> Result<(), directory::TakeError> {
+    let account = me.address().account;
+    let new = verify(account, list)?;
+    lists::trust(tx, account, &new, now_millis)?;
+    Ok(directory::relist(tx, me, account, &new)?)
+}
+
+/// Verifies a list's signature, by the account key that it names.
+pub(crate) fn verify(account: AccountId, list: &DeviceList) -> Result<SignedDeviceList, ListError> {
+    SignedDeviceList::verify(
+        &list.signing_bytes(account),
+        list.signature.as_bytes(),
+        &account.to_bytes(),
+        ExpectedKey::FirstUse,
+    )
+    .map_err(|error| {
+        tracing::warn!(%error, "a list of devices does not verify");
+        ListError::Invalid
+    })
+}
+
+/// A verified list as it crosses the network.
+pub(crate) fn to_wire(list: &SignedDeviceList) -> Result<DeviceList, StoreError> {
+    let damaged = || StoreError::Damaged("list of devices");
+    let devices = list.devices().iter().map(|device| {
+        let keys = device.keys().to_bytes();
+        let (signing_key, identity_key) = keys.split_at(PublicKey::BYTES);
+        Ok(ListedDevice {
+            device: DeviceId::new(device.number().into()).map_err(|_| damaged())?,
+            registration: RegistrationId::new(device.registration().into()).map_err(|_| damaged())?,
+            signing_key: PublicKey::from_slice(signing_key).map_err(|_| damaged())?,
+            identity_key: PublicKey::from_slice(identity_key).map_err(|_| damaged())?,
+        })
+    });
+    Ok(DeviceList {
+        account_key: PublicKey::new(list.account_key().to_bytes()).map_err(|_| damaged())?,
+        version: waxwing_wire::ListVersion::new(list.version().into()).map_err(|_| damaged())?,
+        issued_at: list.issued_at_millis(),
+        devices: devices.collect::<Result<_, StoreError>>()?,
+        signature: Signature::new(list.signature()),
+    })
+}
+
+/// A listed device with its account.
+pub(crate) fn registered(
+    account: AccountId,
+    listed: &device_list::ListedDevice,
+) -> Result<RegisteredDevice, StoreError> {
+    let damaged = |_| StoreError::Damaged("list of devices");
+    let device = DeviceId::new(listed.number().into()).map_err(damaged)?;
+    Ok(RegisteredDevice {
+        address: DeviceAddress { account, device },
+        registration: RegistrationId::new(listed.registration().into()).map_err(damaged)?,
+    })
+}
+
+/// Follows a newer list by the key known.
+fn follow(
+    tx: &Transaction<'_>,
+    me: &Me,
+    account: AccountId,
+    new: &SignedDeviceList,
+    changes: &[device_list::DeviceChange],
+    now_millis: u64,
+) -> Result<Effects, StoreError> {
+    lists::trust(tx, account, new, now_millis)?;
+    directory::relist(tx, me, account, new)?;
+    set_outbox(tx, account, MessageState::Pending)?;
+    let mut effects = Effects::default();
+    let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;
+    if !changes.is_empty() {
+        effects.grew(timeline::append_note(
+            tx,
+            &Note::DevicesChanged { account, changes },
+        )?);
+    }
+    let ours = || new.devices().iter().any(|device| is_me(me, device));
+    if account == me.address().account && !ours() {
+        effects.merge(removed(tx, RemovalReason::Revoked)?);
+    }
+    Ok(effects)
+}
+
+/// This device is not in its account any more.
+pub(crate) fn removed(tx: &Transaction<'_>, reason: RemovalReason) -> Result<Effects, StoreError> {
+    let mut effects = Effects::default();
+    if identity::remove(tx, reason)? {
+        effects.grew(timeline::append_note(tx, &Note::Removed { reason })?);
+    }
+    Ok(effects)
+}
+
+/// A list by another key than the one known: the app has to answer.
+fn another_key(
+    tx: &Transaction<'_>,
+    account: AccountId,
+    known: &SignedDeviceList,
+    new: &SignedDeviceList,
+    now_millis: u64,
+) -> Result<Effects, directory::TakeError> {
+    // Versions go on over a change of the key.
+    if new.version() <= known.version() {
+        return Err(ListError::Rollback.into());
+    }
+    let mut effects = Effects::default();
+    match lists::offered(tx, account)?.map(|offered| offered.advance(new)) {
+        // The key that the app was told of.
+        Some(Ok(_)) => {}
+        Some(Err(AdvanceError::Rollback { .. })) => return Err(ListError::Rollback.into()),
+        Some(Err(AdvanceError::Equivocation { .. })) => return Err(ListError::Equivocation.into()),
+        None | Some(Err(_)) => {
+            let fingerprint = Fingerprint::of(new.account_key())?;
+            effects.grew(timeline::append_note(
+                tx,
+                &Note::AccountKeyChanged { account, fingerprint },
+            )?);
+        }
+    }
+    lists::offer(tx, account, new, now_millis)?;
+    set_outbox(tx, account, MessageState::Held)?;
+    Ok(effects)
+}
+
+/// Says of all messages to an account whether they wait for the app's answer.
+fn set_outbox(tx: &Transaction<'_>, account: AccountId, state: MessageState) -> Result<(), StoreError> {
+    for row in outbox::rows_to(tx, account)? {
+        messages::set_state(tx, row, state)?;
+    }
+    Ok(())
+}
+
+fn is_me(me: &Me, listed: &device_list::ListedDevice) -> bool {
+    listed.number() == me.address().device.get()
+        && listed.registration() == me.device.registration.get()
+        && *listed.keys() == me.keys.public()
+}
+
+fn change(change: &device_list::DeviceChange) -> Result<DeviceChange, StoreError> {
+    use device_list::DeviceChange as Change;
+    let (make, listed): (fn(DeviceId) -> DeviceChange, _) = match change {
+        Change::Added(device) => (DeviceChange::Added, device),
+        Change::Removed(device) => (DeviceChange::Removed, device),
+        Change::Changed { after, .. } => (DeviceChange::Replaced, after),
+    };
+    let number = DeviceId::new(listed.number().into()).map_err(|_| StoreError::Damaged("list of devices"))?;
+    Ok(make(number))
+}

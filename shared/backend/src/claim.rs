@@ -8,7 +8,7 @@
 //! Twice, or an answer that was lost: the second run takes another key, and the first is burnt. That is
 //! allowed; handing one out twice is not.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use rand::{RngExt, seq::SliceRandom};
 use waxwing_wire::{
     DeviceAddress, ErrorCode, KeyId, Problem, RegisteredDevice, ServiceFrame,
@@ -37,6 +37,9 @@ pub enum ClaimError {
     /// There is no such account.
     #[error("There is no such account.")]
     UnknownAccount,
+    /// The claimer's registration is gone.
+    #[error("This device is not registered (any more).")]
+    Unknown,
     /// The service could not do its work. Keys it took are burnt.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -47,6 +50,7 @@ impl From<ClaimError> for Problem {
         match error {
             ClaimError::Request(problem) => problem,
             ClaimError::UnknownAccount => Self::new(ErrorCode::UnknownAccount, error.to_string()),
+            ClaimError::Unknown => Self::new(ErrorCode::Unauthorized, error.to_string()),
             ClaimError::Fault(fault) => fault.into(),
         }
     }
@@ -63,7 +67,15 @@ pub async fn claim(
 ) -> Result<Bundles, ClaimError> {
     request.check()?;
     let account = request.account;
-    let directory = directory::read(backend, account).await?;
+    let (own, directory) = try_join(
+        backend.devices.find(claimer.address),
+        directory::read(backend, account),
+    )
+    .await?;
+    // A claim is rare, so a device that was removed while it was connected is found out by a read.
+    if own.is_none_or(|own| own.device != claimer) {
+        return Err(ClaimError::Unknown);
+    }
     let directory = directory.ok_or(ClaimError::UnknownAccount)?;
     let wanted = directory.keys.iter().filter(|record| {
         let device = record.published.device;
@@ -108,6 +120,10 @@ async fn bundle(
     };
     if let Some(remaining) = taken.remaining {
         tell_owner(backend, address, remaining).await;
+    }
+    if taken.prekey.is_none() {
+        // The template counts this line and raises an alarm when there are many.
+        tracing::warn!("a device has no one-time prekeys left");
     }
     Ok(PrekeyBundle {
         published: record.published.clone(),

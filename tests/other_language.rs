@@ -9,10 +9,7 @@ use serde_json::Value;
 /// Without it there is nothing to run here: the workspace's tests need nothing but Rust.
 #[tokio::test]
 async fn a_python_client_connects_and_reads_the_error_of_a_hand_made_frame() {
-    let Some(python) = option_env("WAXWING_PYTHON") else {
-        println!(
-            "skipped: set WAXWING_PYTHON to a Python with the packages of tests/python/requirements.txt"
-        );
+    let Some(python) = python() else {
         return;
     };
     let service = Service::start().await;
@@ -52,7 +49,14 @@ async fn a_python_client_connects_and_reads_the_error_of_a_hand_made_frame() {
     assert_eq!(lines[3]["close_code"], 1003);
 }
 
-fn option_env(name: &str) -> Option<String> {
+/// The Python that `WAXWING_PYTHON` names. Says so if there is none.
+pub(crate) fn python() -> Option<String> {
     #[allow(clippy::disallowed_methods, reason = "a test reads where its tools are")]
-    std::env::var(name).ok()
+    let python = std::env::var("WAXWING_PYTHON").ok();
+    if python.is_none() {
+        println!(
+            "skipped: set WAXWING_PYTHON to a Python with the packages of tests/python/requirements.txt"
+        );
+    }
+    python
 }

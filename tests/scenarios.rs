@@ -10,6 +10,7 @@ mod offline_delivery;
 mod other_language;
 mod processes;
 mod reconnect;
+mod reference_decoder;
 mod replayed_events;
 mod send_message;
 mod token;

@@ -1,0 +1,47 @@
+//! A second implementation of the protocol, in Python and written from the documents alone, agrees with the vectors in
+//! `docs/vectors`, which the crate has to agree with as well. So the documents say all there is to say.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::other_language::python;
+
+/// Runs a script of `tests/python` with a file of `docs/vectors`; gives what it counted, or nothing without a Python.
+fn check(script: &str, vectors: &str) -> Option<Value> {
+    let python = python()?;
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new(python)
+        // Leave no compiled files in the source tree.
+        .arg("-B")
+        .arg(tests.join("python").join(script))
+        .arg(tests.join("../docs/vectors").join(vectors))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn count(counts: &Value, kind: &str) -> u64 {
+    counts[kind].as_u64().unwrap()
+}
+
+#[test]
+fn x31_x53_another_implementation_agrees_on_device_lists_safety_numbers_links_and_pins() {
+    let Some(counts) = check("check_accounts.py", "accounts.json") else {
+        return;
+    };
+    assert!(
+        count(&counts, "valid") >= 5 && count(&counts, "invalid") >= 30,
+        "{counts}"
+    );
+    assert!(
+        count(&counts, "advance") >= 9 && count(&counts, "bob_scans") >= 8,
+        "{counts}"
+    );
+    assert!(
+        count(&counts, "linking") >= 1 && count(&counts, "registration_lock") >= 2,
+        "{counts}"
+    );
+}

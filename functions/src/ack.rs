@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) async fn handle(backend: &Backend, event: Value) -> Result<Value, FunctionError> {
-    on_frame(event, |device, frame| async move {
+    on_frame(backend, event, |device, frame| async move {
         let ClientFrame::Ack(request) = frame else {
             return Err(wrong_route());
         };

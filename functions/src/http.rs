@@ -1,6 +1,6 @@
 //! What the functions behind HTTP routes share.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -16,6 +16,7 @@ use serde_json::Value;
 use waxwing_backend::{
     Backend,
     authorize::{Authorized, authorize},
+    requests::admit,
 };
 use waxwing_wire::{ErrorCode, Problem};
 
@@ -35,11 +36,20 @@ impl Request {
             .map_err(|_| FunctionError::Event)
     }
 
-    /// The device whose token the request carries.
+    /// The device whose token the request carries, if its account may make another request.
     pub(crate) async fn authorized(&self, backend: &Backend) -> Result<Authorized, Problem> {
         let header = self.0.headers.get(AUTHORIZATION);
         let header = header.and_then(|value| value.to_str().ok());
-        Ok(authorize(backend, header).await?)
+        let authorized = authorize(backend, header).await?;
+        admit(backend, authorized.device.address.account, None).await?;
+        Ok(authorized)
+    }
+
+    /// The address the request came from, as API Gateway saw it: no header can say another.
+    pub(crate) fn source(&self) -> Result<IpAddr, Problem> {
+        let text = self.0.request_context.http.source_ip.as_deref();
+        let address = text.and_then(|text| text.parse().ok());
+        address.ok_or_else(|| malformed("The request comes from nowhere."))
     }
 
     /// The body, from JSON.
@@ -120,7 +130,11 @@ fn response(status: u16, body: &impl Serialize, retry_after: Option<u32>) -> Res
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use waxwing_wire::{AccountId, link::LinkRequest, register::RegisterRequest, upload::UploadRequest};
+    use waxwing_wire::{
+        AccountId, answer::AnswerRequest, challenge::ChallengeRequest, check::CheckRequest,
+        confirm::ConfirmRequest, link::LinkRequest, lock::LockRequest, offer::OfferRequest,
+        register::RegisterRequest, revoke::RevokeRequest, upload::UploadRequest,
+    };
 
     use super::*;
     use crate::{
@@ -138,14 +152,39 @@ mod tests {
 
     #[test]
     fn the_sample_requests_are_read_as_what_they_say() {
+        let challenge: ChallengeRequest = request("challenge").body().unwrap();
+        assert_eq!(challenge, expected("challenge"));
+        let confirm: ConfirmRequest = request("confirm").body().unwrap();
+        assert_eq!(confirm, expected("confirm"));
         let register: RegisterRequest = request("register").body().unwrap();
         assert_eq!(register, expected("register"));
+        let lock: LockRequest = request("lock").body().unwrap();
+        assert_eq!(lock, expected("lock"));
+        let offer: OfferRequest = request("offer").body().unwrap();
+        assert_eq!(offer, expected("offer"));
+        let answer: AnswerRequest = request("answer").body().unwrap();
+        assert_eq!(answer, expected("answer"));
+        let revoke: RevokeRequest = request("revoke").body().unwrap();
+        assert_eq!(revoke, expected("revoke"));
+        let check: CheckRequest = request("check").body().unwrap();
+        assert_eq!(check, expected("check"));
         let link: LinkRequest = request("link").body().unwrap();
         assert_eq!(link, expected("link"));
         let upload: UploadRequest = request("upload").body().unwrap();
         assert_eq!(upload, expected("upload"));
         let account: AccountId = request("fetch").parameter("userId").unwrap();
         assert_eq!(account, register.account);
+    }
+
+    /// X61: who asks for a code is who API Gateway saw, whatever the headers say.
+    #[test]
+    fn x61_the_source_of_a_request_is_not_what_a_header_says() {
+        let mut event = sample("challenge");
+        event["headers"]["x-forwarded-for"] = "203.0.113.9".into();
+        let source = Request::read(event.clone()).unwrap().source();
+        assert_eq!(source, Ok("198.51.100.23".parse().unwrap()));
+        event["requestContext"]["http"]["sourceIp"] = "".into();
+        assert!(Request::read(event).unwrap().source().is_err());
     }
 
     #[test]
@@ -194,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_without_a_token_is_refused_whatever_its_body() {
-        for function in ["link", "upload", "fetch"] {
+        for function in ["offer", "answer", "revoke", "upload", "check", "fetch"] {
             let mut event = sample(function);
             event["headers"].as_object_mut().unwrap().remove("authorization");
             event["body"] = "{".into();

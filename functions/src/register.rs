@@ -1,4 +1,4 @@
-//! `register`: create an account with its first device. Needs no token.
+//! `register`: create an account with its first device, or take over the number's. Needs a ticket instead of a token.
 
 use serde_json::Value;
 use waxwing_backend::{Backend, register::register};

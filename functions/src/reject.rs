@@ -6,8 +6,8 @@ use waxwing_wire::{ErrorCode, Problem};
 
 use crate::{FunctionError, websocket::on_unrouted};
 
-pub(crate) async fn handle(_: &Backend, event: Value) -> Result<Value, FunctionError> {
-    on_unrouted(event, |body| match serde_json::from_str::<Value>(body) {
+pub(crate) async fn handle(backend: &Backend, event: Value) -> Result<Value, FunctionError> {
+    on_unrouted(backend, event, |body| match serde_json::from_str::<Value>(body) {
         Ok(Value::Object(_)) => Problem::new(
             ErrorCode::UnknownAction,
             "No route has this action. Actions are send, ack, receive and claim.",
@@ -15,6 +15,7 @@ pub(crate) async fn handle(_: &Backend, event: Value) -> Result<Value, FunctionE
         Ok(_) => Problem::new(ErrorCode::Malformed, "A frame is a JSON object with an action."),
         Err(_) => Problem::new(ErrorCode::Malformed, "The frame is not JSON."),
     })
+    .await
 }
 
 #[cfg(test)]

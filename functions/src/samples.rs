@@ -22,9 +22,16 @@ samples![
     "receive",
     "claim",
     "reject",
+    "challenge",
+    "confirm",
     "register",
+    "lock",
+    "offer",
     "link",
+    "answer",
+    "revoke",
     "upload",
+    "check",
     "fetch",
 ];
 
@@ -44,9 +51,13 @@ pub(crate) fn unreachable_backend() -> Backend {
     let variables = BTreeMap::from([
         ("CONNECTIONS_ENDPOINT", "http://127.0.0.1:9/prod"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("PHONE_HASH_KEY", "a secret that only the tests know"),
+        ("REQUESTS_PER_MINUTE", "500"),
+        ("SMS_DAILY_CEILING", "1000"),
     ]);
+    // The seed lets no first request be counted.
     let lookup = |name: &str| Some(variables.get(name).copied().unwrap_or("unset").to_owned());
-    Backend::new(&Config::read(lookup).unwrap(), Clock::system(), None)
+    Backend::seeded(&Config::read(lookup).unwrap(), Clock::system(), None, 1)
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What the functions behind WebSocket routes share.
 //!
 //! Who sent a frame is what the authorizer said when the connection opened; API Gateway hands it to every later
-//! frame. A frame without it, or with anything else in its place, is refused. The reply to a frame is the
-//! function's return value, which API Gateway sends as the route's response.
+//! frame. A frame without it, or with anything else in its place, is refused. Whatever a frame holds, it counts as
+//! one request of its account. The reply to a frame is the function's return value, which API Gateway sends as the
+//! route's response.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use aws_lambda_events::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use waxwing_backend::sockets::ConnectionId;
+use waxwing_backend::{Backend, requests::admit, sockets::ConnectionId};
 use waxwing_wire::{
     ClientFrame, DeviceAddress, ErrorCode, Problem, RegisteredDevice, RequestId, ServiceFrame,
     frame::Refused, limits::MAX_MESSAGE_BYTES,
@@ -38,11 +39,10 @@ pub(crate) struct Connection {
     pub(crate) opened: Duration,
 }
 
-/// A frame and who sent it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Incoming {
-    pub(crate) device: RegisteredDevice,
-    pub(crate) frame: ClientFrame,
+/// Who sent a frame.
+struct Sender {
+    device: RegisteredDevice,
+    connection: ConnectionId,
 }
 
 /// Reads the event, which must be of type `event_type` (`CONNECT` or `DISCONNECT`), lets `handle` work on its
@@ -69,6 +69,7 @@ where
 
 /// Reads the event, lets `handle` answer its frame, and replies with the answer or the refusal.
 pub(crate) async fn on_frame<F>(
+    backend: &Backend,
     event: Value,
     handle: impl FnOnce(RegisteredDevice, ClientFrame) -> F,
 ) -> Result<Value, FunctionError>
@@ -76,24 +77,28 @@ where
     F: Future<Output = Result<ServiceFrame, Problem>>,
 {
     let event = parse(event)?;
-    let result = match incoming(&event) {
-        Ok(Incoming { device, frame }) => handle(device, frame).await,
+    let result = match admitted(backend, &event).await {
+        Ok(device) => match frame(&event) {
+            Ok(frame) => handle(device, frame).await,
+            Err(problem) => Err(problem),
+        },
         Err(problem) => Err(problem),
     };
-    let reply = result.unwrap_or_else(|problem| refusal(&event, problem));
-    let body = serde_json::to_string(&reply).map_err(|_| FunctionError::Event)?;
-    response(200, Some(body))
+    reply(&result.unwrap_or_else(|problem| refusal(&event, problem)))
 }
 
 /// Reads the event of a frame that no route takes, and replies with what `refuse` says of its body.
-pub(crate) fn on_unrouted(
+pub(crate) async fn on_unrouted(
+    backend: &Backend,
     event: Value,
     refuse: impl FnOnce(&str) -> Problem,
 ) -> Result<Value, FunctionError> {
     let event = parse(event)?;
-    let problem = refuse(event.body.as_deref().unwrap_or_default());
-    let body = serde_json::to_string(&refusal(&event, problem)).map_err(|_| FunctionError::Event)?;
-    response(200, Some(body))
+    let problem = match admitted(backend, &event).await {
+        Ok(_) => refuse(event.body.as_deref().unwrap_or_default()),
+        Err(problem) => problem,
+    };
+    reply(&refusal(&event, problem))
 }
 
 /// The refusal of a frame that came by a route its action does not have.
@@ -124,12 +129,28 @@ fn connection(
     })
 }
 
-fn incoming(event: &ApiGatewayWebsocketProxyRequest) -> Result<Incoming, Problem> {
-    let context = &event.request_context;
+/// The device that sent the frame, if its account may make another request.
+async fn admitted(
+    backend: &Backend,
+    event: &ApiGatewayWebsocketProxyRequest,
+) -> Result<RegisteredDevice, Problem> {
+    let Sender { device, connection } = sender(&event.request_context)?;
+    admit(backend, device.address.account, Some(&connection)).await?;
+    Ok(device)
+}
+
+fn sender(context: &ApiGatewayWebsocketProxyRequestContext) -> Result<Sender, Problem> {
     if context.event_type.as_deref() != Some("MESSAGE") {
         return Err(unauthorized());
     }
-    let device = device(context).ok_or_else(unauthorized)?;
+    let connection = context.connection_id.as_deref().and_then(ConnectionId::new);
+    Ok(Sender {
+        device: device(context).ok_or_else(unauthorized)?,
+        connection: connection.ok_or_else(unauthorized)?,
+    })
+}
+
+fn frame(event: &ApiGatewayWebsocketProxyRequest) -> Result<ClientFrame, Problem> {
     let body = event.body.as_deref().unwrap_or_default();
     if body.len() > MAX_MESSAGE_BYTES {
         let message = format!("A frame has at most {MAX_MESSAGE_BYTES} bytes.");
@@ -141,10 +162,7 @@ fn incoming(event: &ApiGatewayWebsocketProxyRequest) -> Result<Incoming, Problem
             "A frame is JSON text, not binary.",
         ));
     }
-    Ok(Incoming {
-        device,
-        frame: ClientFrame::parse(body)?,
-    })
+    ClientFrame::parse(body)
 }
 
 /// The device that the authorizer named.
@@ -182,6 +200,11 @@ fn request_id(body: &str) -> Option<RequestId> {
     }
     let numbered = serde_json::from_str::<Numbered>(body).ok()?;
     Some(numbered.request)
+}
+
+fn reply(frame: &ServiceFrame) -> Result<Value, FunctionError> {
+    let body = serde_json::to_string(frame).map_err(|_| FunctionError::Event)?;
+    response(200, Some(body))
 }
 
 fn response(status: u16, body: Option<String>) -> Result<Value, FunctionError> {
@@ -222,8 +245,10 @@ mod tests {
         device_of_samples(2, 870_245_593)
     }
 
-    fn read(name: &str) -> Incoming {
-        incoming(&parse(sample(name)).unwrap()).unwrap()
+    fn read(name: &str) -> (RegisteredDevice, ClientFrame) {
+        let event = parse(sample(name)).unwrap();
+        let Sender { device, .. } = sender(&event.request_context).map_err(|_| name).unwrap();
+        (device, frame(&event).unwrap())
     }
 
     /// The request a sample carries, read apart from the code that is tested.
@@ -236,37 +261,13 @@ mod tests {
     #[test]
     fn the_sample_frames_are_read_as_what_they_say_from_whom_the_authorizer_named() {
         let send = ClientFrame::Send(expected::<SendRequest>("send"));
-        assert_eq!(
-            read("send"),
-            Incoming {
-                device: phone(),
-                frame: send
-            }
-        );
+        assert_eq!(read("send"), (phone(), send));
         let ack = ClientFrame::Ack(expected::<AckRequest>("ack"));
-        assert_eq!(
-            read("ack"),
-            Incoming {
-                device: laptop(),
-                frame: ack
-            }
-        );
+        assert_eq!(read("ack"), (laptop(), ack));
         let receive = ClientFrame::Receive(expected::<ReceiveRequest>("receive"));
-        assert_eq!(
-            read("receive"),
-            Incoming {
-                device: laptop(),
-                frame: receive
-            }
-        );
+        assert_eq!(read("receive"), (laptop(), receive));
         let claim = ClientFrame::Claim(expected::<ClaimRequest>("claim"));
-        assert_eq!(
-            read("claim"),
-            Incoming {
-                device: phone(),
-                frame: claim
-            }
-        );
+        assert_eq!(read("claim"), (phone(), claim));
     }
 
     #[test]
@@ -308,6 +309,7 @@ mod tests {
             sample_with("send", &format!("{authorizer}/device"), 1),
             sample_with("send", &format!("{authorizer}/registration"), "-1"),
             sample_with("send", "/requestContext/eventType", "CONNECT"),
+            sample_with("send", "/requestContext/connectionId", ""),
         ];
         for event in bad {
             let context = event["requestContext"].clone();

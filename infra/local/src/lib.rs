@@ -9,6 +9,7 @@
 //! - [`aws`]: what functions call: DynamoDB (embedded), `@connections` and SNS, each caller by its credentials.
 //! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep. [`outbox`]: what phones would get.
 //! - [`place`]: the region and the account that a run pretends. [`clock`]: the time of day.
+//! - [`secret`]: what stands in for secret parameters.
 
 pub mod aws;
 pub mod clock;
@@ -19,5 +20,6 @@ pub mod meter;
 pub mod outbox;
 pub mod place;
 pub mod runner;
+pub mod secret;
 mod server;
 pub mod template;

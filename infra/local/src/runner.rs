@@ -31,6 +31,7 @@ use crate::logs::Logs;
 use crate::meter::{Meter, MeterSnapshot};
 use crate::outbox::{self, Outbox, OutboxMessage};
 use crate::place::{ACCOUNT_ID, REGION};
+use crate::secret;
 use crate::server::{self, Services};
 use crate::template::{Surroundings, TableSpec, Template, TemplateError};
 
@@ -159,6 +160,7 @@ impl Runner {
             region: REGION.to_owned(),
             account_id: ACCOUNT_ID.to_owned(),
             front: Some(address),
+            secret: secret(&config.storage).await?,
             ..Surroundings::default()
         };
         let template = load_template(&config, &surroundings).await?;
@@ -366,6 +368,18 @@ fn applications(template: &Template) -> BTreeSet<String> {
         .filter(|value| Sns::is_application(value))
         .cloned()
         .collect()
+}
+
+/// The secret of the run: kept with its tables, or made up for it.
+async fn secret(storage: &Storage) -> Result<String, StartError> {
+    let (Storage::Directory(path) | Storage::FastDirectory(path)) = storage else {
+        return Ok(secret::fresh());
+    };
+    let path = path.clone();
+    let kept = tokio::task::spawn_blocking(move || {
+        secret::kept_in(&path).map_err(|source| StorageError::Directory { path, source })
+    });
+    Ok(kept.await??)
 }
 
 async fn load_template(config: &RunnerConfig, surroundings: &Surroundings) -> Result<Template, StartError> {

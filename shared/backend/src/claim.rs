@@ -3,7 +3,8 @@
 //! A one-time prekey is handed out by a conditional delete that returns what it deleted. Candidates are read
 //! from a random place of the pool and tried in random order, so that claims at the same moment seldom meet.
 //! One that loses a race tries the next candidate, and after a few reads again, until a read finds the pool
-//! empty. Only then does the bundle come without.
+//! empty. Then the bundle comes without, and so it does when the account has been claimed too often within the
+//! hour: its pool is not drained, and it stays in reach (see [`budgets`]).
 //!
 //! Twice, or an answer that was lost: the second run takes another key, and the first is burnt. That is
 //! allowed; handing one out twice is not.
@@ -18,7 +19,14 @@ use waxwing_wire::{
     limits::PREKEYS_LOW,
 };
 
-use crate::{Backend, directory, fault::Fault, random::Random, tables::keys::KeysRecord};
+use crate::{
+    Backend,
+    budgets::{self, ClaimBudget, RateLimited},
+    directory,
+    fault::Fault,
+    random::Random,
+    tables::keys::KeysRecord,
+};
 
 /// Ids read at a time: enough to see whether more than [`PREKEYS_LOW`] keys stay behind the one taken, and so
 /// that many claims at once have candidates of their own.
@@ -40,6 +48,9 @@ pub enum ClaimError {
     /// The claimer's registration is gone.
     #[error("This device is not registered (any more).")]
     Unknown,
+    /// The claimer has claimed this account too often.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// The service could not do its work. Keys it took are burnt.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -51,6 +62,7 @@ impl From<ClaimError> for Problem {
             ClaimError::Request(problem) => problem,
             ClaimError::UnknownAccount => Self::new(ErrorCode::UnknownAccount, error.to_string()),
             ClaimError::Unknown => Self::new(ErrorCode::Unauthorized, error.to_string()),
+            ClaimError::RateLimited(limited) => limited.into(),
             ClaimError::Fault(fault) => fault.into(),
         }
     }
@@ -77,6 +89,8 @@ pub async fn claim(
         return Err(ClaimError::Unknown);
     }
     let directory = directory.ok_or(ClaimError::UnknownAccount)?;
+    let now = backend.clock.now();
+    let budget = budgets::take_claim(backend, claimer.address.account, account, now).await?;
     let wanted = directory.keys.iter().filter(|record| {
         let device = record.published.device;
         let is_claimer = claimer.address == DeviceAddress { account, device };
@@ -91,7 +105,7 @@ pub async fn claim(
             account,
             device: record.published.device,
         };
-        bundle(backend, address, record).await
+        bundle(backend, address, record, budget).await
     });
     let bundles = try_join_all(bundles).await?;
     Ok(Bundles {
@@ -106,16 +120,21 @@ async fn bundle(
     backend: &Backend,
     address: DeviceAddress,
     record: &KeysRecord,
+    budget: ClaimBudget,
 ) -> Result<PrekeyBundle, Fault> {
     let owner = RegisteredDevice {
         address,
         registration: record.published.registration,
     };
-    let taken = match record.highest {
-        Some(highest) => take_any(backend, owner, highest).await?,
-        None => Taken {
+    let taken = match (budget, record.highest) {
+        (ClaimBudget::OneTimePrekeys, Some(highest)) => take_any(backend, owner, highest).await?,
+        (ClaimBudget::OneTimePrekeys, None) => Taken {
             prekey: None,
             remaining: Some(0),
+        },
+        (ClaimBudget::BundlesOnly, _) => Taken {
+            prekey: None,
+            remaining: None,
         },
     };
     if let Some(remaining) = taken.remaining {
@@ -133,7 +152,7 @@ async fn bundle(
 
 /// What a claim got from a pool.
 struct Taken {
-    /// `None` if the pool is empty.
+    /// `None` if the pool is empty, or the budget of its account.
     prekey: Option<OneTimePrekey>,
     /// How many are left, if that is few.
     remaining: Option<u32>,

@@ -17,7 +17,8 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use waxwing_wire::{
-    AccountId, DeviceAddress, DeviceId, RegisteredDevice, RegistrationId, bytes::from_base64,
+    AccountId, DeviceAddress, DeviceId, DeviceList, RegisteredDevice, RegistrationId, bytes::from_base64,
+    keys::NewDevice,
 };
 
 use crate::{Backend, Clock, Config};
@@ -65,12 +66,13 @@ pub(crate) fn condition_failed(item: &Value) -> Answer {
 pub(crate) fn backend(
     script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
 ) -> (Backend, Arc<Mutex<Vec<Call>>>) {
-    backend_with(Clock::system(), script)
+    backend_of(Clock::system(), 1, script)
 }
 
-/// As [`backend`], with this clock.
-pub(crate) fn backend_with(
+/// As [`backend`], with this clock, and what it draws at random following from `seed`.
+pub(crate) fn backend_of(
     clock: Clock,
+    seed: u64,
     script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
 ) -> (Backend, Arc<Mutex<Vec<Call>>>) {
     let variables = BTreeMap::from([
@@ -101,7 +103,7 @@ pub(crate) fn backend_with(
         calls: Arc::clone(&calls),
     });
     let client = http_client_fn(move |_, _| connector.clone());
-    (Backend::seeded(&config, clock, Some(client), 1), calls)
+    (Backend::seeded(&config, clock, Some(client), seed), calls)
 }
 
 /// Operations and tables of the calls, in order.
@@ -140,6 +142,54 @@ pub(crate) fn device_item(device: RegisteredDevice, connection: Option<&str>) ->
         item.insert("t".into(), json!({ "N": "1000" }));
     }
     item
+}
+
+/// What a device published, as DynamoDB answers it.
+pub(crate) fn keys_item(device: RegisteredDevice, new: &NewDevice) -> Value {
+    let binary = |bytes: &[u8]| json!({ "B": standard_base64(bytes) });
+    json!({
+        "a": binary(&device.address.account.to_bytes()),
+        "d": binary(&[device.address.device.get()]),
+        "r": { "N": new.registration.to_string() },
+        "s": binary(new.identity.signing_key.as_bytes()),
+        "i": binary(new.identity.identity_key.as_bytes()),
+        "n": binary(new.identity.identity_signature.as_bytes()),
+        "k": { "N": new.signed_prekey.id.to_string() },
+        "p": binary(new.signed_prekey.key.as_bytes()),
+        "m": binary(new.signed_prekey.kem_key.as_bytes()),
+        "g": binary(new.signed_prekey.signature.as_bytes()),
+    })
+}
+
+/// An account as DynamoDB answers it.
+pub(crate) fn account_item(account: AccountId, list: &DeviceList) -> Value {
+    let binary = |bytes: &[u8]| json!({ "B": standard_base64(bytes) });
+    let devices = list.devices.iter().flat_map(|listed| {
+        let registration = listed.registration.get().to_be_bytes();
+        let (signing, identity) = (listed.signing_key, listed.identity_key);
+        [
+            &[listed.device.get()],
+            registration.as_slice(),
+            signing.as_bytes(),
+            identity.as_bytes(),
+        ]
+        .concat()
+    });
+    json!({
+        "a": binary(&account.to_bytes()),
+        "v": { "N": list.version.to_string() },
+        "k": binary(list.account_key.as_bytes()),
+        "i": { "N": list.issued_at.to_string() },
+        "d": binary(&devices.collect::<Vec<_>>()),
+        "s": binary(list.signature.as_bytes()),
+    })
+}
+
+/// The refusal of a transaction one of whose conditions does not hold.
+pub(crate) fn transaction_condition_failed() -> Answer {
+    let (status, mut body) = refused("TransactionCanceledException");
+    body["CancellationReasons"] = json!([{ "Code": "ConditionalCheckFailed" }]);
+    (status, body)
 }
 
 /// Bytes as DynamoDB's JSON has them.

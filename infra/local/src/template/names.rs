@@ -3,7 +3,7 @@
 //! AWS adds random parts to names; here the same template has the same names in every run, so that data kept
 //! on disk is found again.
 
-use std::{cmp::Reverse, net::SocketAddr};
+use std::{cmp::Reverse, fmt, net::SocketAddr};
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use crate::place::{ACCOUNT_ID, REGION};
 pub(super) const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";
 
 /// The AWS account, region and stack that a template is read for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Surroundings {
     /// `AWS::Region`.
     pub region: String,
@@ -25,6 +25,8 @@ pub struct Surroundings {
     /// Where the APIs answer on this machine. It stands in environments and outputs in place of
     /// `https://ID.execute-api.REGION.amazonaws.com`. Without it those stay.
     pub front: Option<SocketAddr>,
+    /// What stands in for parameters that are secret (`NoEcho`) and have no default.
+    pub secret: String,
 }
 
 impl Default for Surroundings {
@@ -34,7 +36,20 @@ impl Default for Surroundings {
             account_id: ACCOUNT_ID.to_owned(),
             stack_name: "local".to_owned(),
             front: None,
+            secret: "a value of nobody's, for reading a template".to_owned(),
         }
+    }
+}
+
+/// Shows no secret.
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("region", &self.region)
+            .field("account_id", &self.account_id)
+            .field("stack_name", &self.stack_name)
+            .field("front", &self.front)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,13 +10,15 @@ use super::{
     section::{Section, scalar_text},
 };
 
-/// Gives every parameter its value: a text, or a list of texts.
+/// Gives every parameter its value: a text, or a list of texts. A secret one (`NoEcho`) without a default has
+/// `secret` unless it is given.
 ///
 /// # Errors
 /// For a value that its constraints exclude, a missing value, and a value for no parameter.
 pub(super) fn evaluate(
     declared: Option<&Section<'_>>,
     given: &BTreeMap<String, String>,
+    secret: &str,
     warnings: &mut Vec<Warning>,
 ) -> Result<BTreeMap<String, Value>, TemplateError> {
     let declared = declared
@@ -34,7 +36,7 @@ pub(super) fn evaluate(
     declared
         .into_iter()
         .map(|(name, parameter)| {
-            let value = value_of(name, &parameter, given.get(name), warnings)?;
+            let value = value_of(name, &parameter, given.get(name), secret, warnings)?;
             Ok((name.to_owned(), value))
         })
         .collect()
@@ -44,16 +46,19 @@ fn value_of(
     name: &str,
     parameter: &Section<'_>,
     given: Option<&String>,
+    secret: &str,
     warnings: &mut Vec<Warning>,
 ) -> Result<Value, TemplateError> {
     let path = || format!("Parameters.{name}");
     let default = parameter.text("Default")?;
+    let is_secret = parameter.value("NoEcho").and_then(scalar_text).as_deref() == Some("true");
     let text = given
         .cloned()
         .or(default)
+        .or_else(|| is_secret.then(|| secret.to_owned()))
         .ok_or_else(|| TemplateError::at(path(), Problem::NoParameterValue))?;
     let refuse = |expected: String| {
-        let value = text.clone();
+        let value = if is_secret { "it".to_owned() } else { text.clone() };
         Err(TemplateError::at(path(), Problem::WrongValue { value, expected }))
     };
 
@@ -131,6 +136,7 @@ mod tests {
         evaluate(
             Some(&Section::new("Parameters", &declared).unwrap()),
             &given,
+            "a secret",
             &mut Vec::new(),
         )
     }
@@ -173,10 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_parameter_has_the_secret_of_the_run_and_is_not_shown() {
+        let declared = json!({"Key": {"Type": "String", "NoEcho": true, "MinLength": 8}});
+        let declared = Section::new("Parameters", &declared).unwrap();
+        let evaluate = |given: &BTreeMap<_, _>| evaluate(Some(&declared), given, "a secret", &mut Vec::new());
+        assert_eq!(evaluate(&BTreeMap::new()).unwrap()["Key"], json!("a secret"));
+        let given = BTreeMap::from([("Key".to_owned(), "given by hand".to_owned())]);
+        assert_eq!(evaluate(&given).unwrap()["Key"], json!("given by hand"));
+        let short = BTreeMap::from([("Key".to_owned(), "hush".to_owned())]);
+        assert!(!evaluate(&short).unwrap_err().to_string().contains("hush"));
+    }
+
+    #[test]
     fn a_parameter_without_a_default_needs_a_value() {
         let declared = json!({"Key": {"Type": "String"}});
         let declared = Section::new("Parameters", &declared).unwrap();
-        let error = evaluate(Some(&declared), &BTreeMap::new(), &mut Vec::new()).unwrap_err();
+        let error = evaluate(Some(&declared), &BTreeMap::new(), "a secret", &mut Vec::new()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Parameters.Key: has no default; give it a value"

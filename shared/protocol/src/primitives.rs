@@ -17,6 +17,8 @@ mod kem;
 mod password;
 #[cfg(test)]
 mod published;
+#[cfg(test)]
+mod published_kem;
 mod pure;
 mod secret;
 mod signature;

@@ -35,11 +35,17 @@ struct Row {
     bar: Option<Bar>,
 }
 
-pub(crate) struct Table(Vec<Row>);
+/// The rows, and which of them were asked for.
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    filter: String,
+}
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new())
+    /// Measures the rows whose name has `filter` in it.
+    pub(crate) fn new(filter: String) -> Self {
+        let rows = Vec::new();
+        Self { rows, filter }
     }
 
     /// Measures the same work of both.
@@ -50,13 +56,16 @@ impl Table {
         mut other: Sample,
         bar: Option<Bar>,
     ) {
+        if !name.contains(&self.filter) {
+            return;
+        }
         let (mut times, mut other_times) = (Vec::new(), Vec::new());
         let start = Instant::now();
         while times.len() < MIN_SAMPLES || start.elapsed() < ROW_TIME {
             times.push(ours());
             other_times.push(other());
         }
-        self.0.push(Row {
+        self.rows.push(Row {
             name,
             ours: median(times),
             other: Some(median(other_times)),
@@ -66,12 +75,15 @@ impl Table {
 
     /// Measures work of ours that the other leaves to the application.
     pub(crate) fn alone(&mut self, name: &'static str, mut ours: Sample) {
+        if !name.contains(&self.filter) {
+            return;
+        }
         let mut times = Vec::new();
         let start = Instant::now();
         while times.len() < MIN_SAMPLES || start.elapsed() < ROW_TIME / 2 {
             times.push(ours());
         }
-        self.0.push(Row {
+        self.rows.push(Row {
             name,
             ours: median(times),
             other: None,
@@ -79,19 +91,17 @@ impl Table {
         });
     }
 
-    /// The other side's time in the last row.
-    pub(crate) fn last_beside(&self) -> Duration {
-        self.0.last().and_then(|row| row.other).unwrap()
-    }
-
-    /// Adds a row that compares our time of the last row with a time of another row.
-    pub(crate) fn compare(&mut self, name: &'static str, other: Duration, bar: Bar) {
-        self.0.push(Row {
-            name,
-            ours: self.0.last().unwrap().ours,
-            other: Some(other),
-            bar: Some(bar),
-        });
+    /// Adds a row that compares our time of one row with the other's time of another, if both were measured.
+    pub(crate) fn compare(&mut self, name: &'static str, ours: &str, other: &str, bar: Bar) {
+        let find = |name| self.rows.iter().find(|row| row.name == name);
+        if let (Some(ours), Some(other)) = (find(ours), find(other)) {
+            self.rows.push(Row {
+                name,
+                ours: ours.ours,
+                other: other.other,
+                bar: Some(bar),
+            });
+        }
     }
 
     pub(crate) fn print(&self) {
@@ -99,7 +109,7 @@ impl Table {
             "{:<48} {:>9} {:>12} {:>7}  bar",
             "medians, in µs", "waxwing", "vodozemac", "ratio"
         );
-        for row in &self.0 {
+        for row in &self.rows {
             let micros = |time: Duration| time.as_secs_f64() * 1e6;
             print!("{:<48} {:>9.2}", row.name, micros(row.ours));
             if let Some(other) = row.other {

@@ -4,18 +4,25 @@ mod chain_key;
 #[cfg(test)]
 mod conversation;
 mod error;
+mod kem;
 mod message_key;
 mod ratchet;
 mod receiving;
 mod root_key;
 mod skipped;
 mod state;
+#[cfg(test)]
+mod steps;
 
 use std::fmt;
 
 use rand::CryptoRng;
 
 pub use error::{DecryptError, EncryptError, StateError};
+pub use kem::{
+    KEM_STEP_BEGINS_AFTER_MESSAGES, KEM_STEP_BEGINS_AFTER_MILLIS, KEM_STEP_DUE_AFTER_MESSAGES,
+    KEM_STEP_DUE_AFTER_MILLIS, KEM_STEP_HURRIES_AFTER_MESSAGES, KEM_STEP_HURRIES_AFTER_MILLIS,
+};
 pub use receiving::{MAX_CHAINS, MAX_JUMP};
 pub(crate) use root_key::RootKey;
 pub use skipped::{MAX_KEY_AGE, MAX_SKIPPED_KEYS};
@@ -27,9 +34,10 @@ use crate::{
         Message, Opening, PREKEY_OVERHEAD_BYTES, PrekeyMessage, RATCHET_OVERHEAD_BYTES, RatchetMessage,
         write_head,
     },
-    padding,
+    padding::{self, BadPadding},
     primitives::{HASH_BYTES, Point},
 };
+use kem::{Chunk, KemSteps};
 use message_key::MessageKey;
 use ratchet::DoubleRatchet;
 
@@ -42,6 +50,7 @@ pub struct Session {
     used_one_time_prekey: bool,
     role: Role,
     ratchet: DoubleRatchet,
+    kem: KemSteps,
 }
 
 /// Which side of the handshake we are.
@@ -75,6 +84,7 @@ impl Session {
             used_one_time_prekey: opening.one_time_prekey_id.is_some(),
             role: Role::Opening(Box::new(opening)),
             ratchet: DoubleRatchet::initiator(root, their_prekey),
+            kem: KemSteps::new(),
         }
     }
 
@@ -85,7 +95,7 @@ impl Session {
         message: &PrekeyMessage,
     ) -> Result<(Self, Vec<u8>), DecryptError> {
         let PrekeyMessage { opening, message } = message;
-        let (ratchet, content) = DoubleRatchet::responder(
+        let (ratchet, opened) = DoubleRatchet::responder(
             &root,
             signed_prekey.scalar(),
             &signed_prekey.public().to_bytes(),
@@ -98,8 +108,9 @@ impl Session {
             used_one_time_prekey: opening.one_time_prekey_id.is_some(),
             role: Role::Responder,
             ratchet,
+            kem: KemSteps::new(),
         };
-        Ok((session, content))
+        Ok((session, opened.into_content()))
     }
 
     /// The session's name, equal on both sides: the hash of all its handshake binds. Not secret.
@@ -123,11 +134,23 @@ impl Session {
         !matches!(self.role, Role::Opening(_))
     }
 
+    /// How many post-quantum steps the session has made since its handshake, which was one itself.
+    pub fn post_quantum_steps(&self) -> u32 {
+        self.ratchet.epoch
+    }
+
+    /// Whether a post-quantum step is overdue by as much again as it may take. That is so when only one side
+    /// writes, and when something keeps the two from agreeing; opening a new session helps in both cases.
+    pub fn post_quantum_step_is_overdue(&self, now_millis: u64) -> bool {
+        let (messages, millis) = (2 * KEM_STEP_DUE_AFTER_MESSAGES, 2 * KEM_STEP_DUE_AFTER_MILLIS);
+        self.kem.is_past(messages, millis, now_millis)
+    }
+
     /// Pads and encrypts content. Store the session before the ciphertext leaves. `now_millis` is the time in
-    /// milliseconds since 1970.
+    /// milliseconds since 1970; only how much of it passes matters, for post-quantum steps.
     ///
-    /// Draws from `rng` a nonce of 12 bytes, and before it 32 bytes for a new ratchet key if the other side
-    /// wrote last.
+    /// Draws from `rng`, in this order: 32 bytes for a new ratchet key if the other side wrote last; for a
+    /// post-quantum step 64 bytes to ask or 32 to answer, seldom; a nonce of 12 bytes.
     ///
     /// # Errors
     /// [`EncryptError`]; the session is unchanged then.
@@ -135,7 +158,7 @@ impl Session {
         &mut self,
         rng: &mut impl CryptoRng,
         content: &[u8],
-        _now_millis: u64,
+        now_millis: u64,
     ) -> Result<Vec<u8>, EncryptError> {
         let (direction, opening) = match &self.role {
             Role::Opening(opening) => (Direction::FromInitiator, Some(&**opening)),
@@ -147,15 +170,33 @@ impl Session {
         } else {
             RATCHET_OVERHEAD_BYTES
         };
-        let bucket = padding::bucket(content.len() + 1).ok_or(EncryptError::TooLong)?;
-        let (mut header, key) = self.ratchet.next_message(rng, None)?;
+        if content.len() > padding::MAX_CONTENT_BYTES {
+            return Err(EncryptError::TooLong);
+        }
+        let epoch = self.ratchet.epoch;
+        let (mut header, key) = self.ratchet.next_message(rng, self.kem.to_begin_with())?;
+        if header.epoch != epoch {
+            self.kem.done();
+        }
+        self.kem.count_sent(now_millis);
+        if opening.is_none() {
+            let asks = asks(&self.role, header.epoch);
+            self.kem.prepare(rng, asks, now_millis);
+        }
         rng.fill_bytes(&mut header.nonce);
+        let (messages, millis) = (KEM_STEP_HURRIES_AFTER_MESSAGES, KEM_STEP_HURRIES_AFTER_MILLIS);
+        let hurries = header.counter == 0 && self.kem.is_past(messages, millis, now_millis);
+        let planned = self.kem.plan(content.len() + 1, hurries);
+        let (bucket, chunk) = planned.ok_or(EncryptError::TooLong)?;
         let mut message = Vec::with_capacity(overhead + bucket);
         write_head(opening, &header, &mut message);
         let associated_data = associated_data(&self.id, direction, &message);
         let start = message.len();
         message.extend_from_slice(content);
         padding::pad(&mut message, start, bucket);
+        if let Some(chunk) = chunk {
+            chunk.write(&mut message);
+        }
         key.seal(&header.nonce, &associated_data, &mut message, start);
         Ok(message)
     }
@@ -180,13 +221,24 @@ impl Session {
             (Role::Responder, Message::Ratchet(message)) => (Direction::FromInitiator, None, message),
             (_, Message::Ratchet(message)) => (Direction::FromResponder, None, message),
         };
-        let content = self.ratchet.decrypt(&message.header, None, |key| {
+        let epoch = self.ratchet.epoch;
+        let expected = self.kem.to_expect();
+        let opened = self.ratchet.decrypt(&message.header, expected, |key| {
             open(key, &self.id, direction, opening, message)
         })?;
         if let Role::Opening(_) = self.role {
             self.role = Role::Initiator;
         }
-        Ok(content)
+        if self.ratchet.epoch != epoch {
+            self.kem.done();
+        }
+        self.kem.count_received();
+        if message.header.epoch == self.ratchet.epoch
+            && let Some(chunk) = opened.chunk()
+        {
+            self.kem.take_in(chunk, asks(&self.role, message.header.epoch));
+        }
+        Ok(opened.into_content())
     }
 }
 
@@ -196,27 +248,54 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Opens a message with its key, and takes the padding off.
+/// Whether a side asks for the post-quantum step after this epoch: the initiator for the first, then in turn.
+fn asks(role: &Role, epoch: u32) -> bool {
+    matches!(role, Role::Responder) == (epoch % 2 == 1)
+}
+
+/// What was inside a message.
+struct Opened {
+    /// Content, mark and zeros, chunk.
+    plaintext: Vec<u8>,
+    content: usize,
+}
+
+impl Opened {
+    /// Checks that content is padded as this crate does it, perhaps with a larger bucket for the sake of a
+    /// chunk.
+    fn new(plaintext: Vec<u8>) -> Result<Self, BadPadding> {
+        let (padded, chunk) = Chunk::split(&plaintext)?;
+        let content = padding::unpad(padded)?;
+        let fits = match chunk {
+            None => padding::bucket(content + 1) == Some(plaintext.len()),
+            Some(_) => padding::is_bucket(plaintext.len()),
+        };
+        fits.then_some(Self { plaintext, content }).ok_or(BadPadding)
+    }
+
+    fn chunk(&self) -> Option<Chunk<'_>> {
+        Chunk::split(&self.plaintext).ok()?.1
+    }
+
+    fn into_content(mut self) -> Vec<u8> {
+        self.plaintext.truncate(self.content);
+        self.plaintext
+    }
+}
+
+/// Opens a message with its key.
 fn open(
     key: &MessageKey,
     id: &[u8; HASH_BYTES],
     direction: Direction,
     opening: Option<&Opening>,
     message: &RatchetMessage,
-) -> Result<Vec<u8>, DecryptError> {
+) -> Result<Opened, DecryptError> {
     let mut head = Vec::with_capacity(PREKEY_OVERHEAD_BYTES);
     write_head(opening, &message.header, &mut head);
     let associated_data = associated_data(id, direction, &head);
-    let mut content = key.open(&message.header.nonce, &associated_data, &message.sealed)?;
-    if !padding::is_bucket(content.len()) {
-        return Err(DecryptError::Padding);
-    }
-    let length = padding::unpad(&content).map_err(|_| DecryptError::Padding)?;
-    if padding::bucket(length + 1) != Some(content.len()) {
-        return Err(DecryptError::Padding);
-    }
-    content.truncate(length);
-    Ok(content)
+    let plaintext = key.open(&message.header.nonce, &associated_data, &message.sealed)?;
+    Opened::new(plaintext).map_err(|_| DecryptError::Padding)
 }
 
 /// What is authenticated with a ciphertext: label, transcript, direction, and all of the message before it.

@@ -5,15 +5,18 @@
 //! this makes. After a deliberate change of the protocol, write it anew:
 //! `cargo test -p waxwing-protocol -- --ignored write_the_vectors`.
 
+use std::convert::Infallible;
+
+use rand::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
 use crate::{
     content::{Body, Content},
     handshake::{AnsweredOpenings, OneTime, PrekeyBundle, PublishedSignedPrekey, initiate, respond},
     keys::{DeviceKeys, IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair, SigningKeyPair, VerifyingKey},
-    message::Message,
+    message::{Message, PrekeyMessage},
     padding,
-    primitives::{KemSecret, Point, Prk, Scalar, Secret, agree, hash, open},
+    primitives::{KemPublicKey, KemSecret, Point, Prk, Scalar, Secret, agree, hash, open},
     session::Session,
     testing::{NOW, Scripted, ZERO_POINT, hex, negated, negated_private, unhex},
 };
@@ -44,8 +47,9 @@ fn vectors() -> Value {
         "points": points(&alice),
         "signatures": signatures(&alice),
         "conversations": [
-            conversation(&alice, &bob, true, THERE_AND_BACK),
-            conversation(&alice, &bob, false, &[Step { alice: true, text: "no one-time prekey" }]),
+            conversation("with a one-time prekey", &alice, &bob, true, THERE_AND_BACK),
+            conversation("without a one-time prekey", &alice, &bob, false, &[step(true, "hello", 0)]),
+            conversation("with post-quantum steps", &alice, &bob, true, TWO_STEPS),
         ],
         "content": content(),
     })
@@ -95,6 +99,27 @@ impl Party {
                 signature: &signature,
             },
             with_one_time.then_some((self.one_time.id(), one_time.as_slice())),
+        )
+        .unwrap()
+    }
+
+    fn respond(&self, from: &Self, with_one_time: bool, message: &PrekeyMessage) -> (Session, Vec<u8>) {
+        let answered = AnsweredOpenings::new(self.signed.id());
+        let one_time = if with_one_time {
+            OneTime::Prekey(&self.one_time)
+        } else {
+            OneTime::Answered(&answered)
+        };
+        let sender = message.sender().unwrap();
+        let (keys, address) = (&self.keys, &self.address);
+        respond(
+            keys,
+            address,
+            &self.signed,
+            one_time,
+            &sender,
+            &from.address,
+            message,
         )
         .unwrap()
     }
@@ -196,49 +221,78 @@ fn signatures(alice: &Party) -> Value {
         .collect()
 }
 
-/// Who writes what next.
+/// Who writes what next, on which day.
 struct Step {
     alice: bool,
     text: &'static str,
+    day: u64,
+}
+
+const fn step(alice: bool, text: &'static str, day: u64) -> Step {
+    Step { alice, text, day }
 }
 
 /// Out of order within what one side writes before the other answers: see [`conversation`].
 const THERE_AND_BACK: &[Step] = &[
-    Step {
-        alice: true,
-        text: "first",
-    },
-    Step {
-        alice: true,
-        text: "second",
-    },
-    Step {
-        alice: true,
-        text: "third",
-    },
-    Step {
-        alice: false,
-        text: "answer",
-    },
-    Step {
-        alice: false,
-        text: "",
-    },
-    Step {
-        alice: true,
-        text: "next chain",
-    },
-    Step {
-        alice: false,
-        text: "and another",
-    },
+    step(true, "first", 0),
+    step(true, "second", 0),
+    step(true, "third", 0),
+    step(false, "answer", 0),
+    step(false, "", 0),
+    step(true, "next chain", 0),
+    step(false, "and another", 0),
 ];
 
+/// Three days pass, so that a post-quantum step begins; then six, so that messages grow for the next one.
+const TWO_STEPS: &[Step] = &[
+    step(true, "hello", 0),
+    step(false, "hello", 0),
+    step(true, "key, first blocks", 3),
+    step(true, "key, last blocks", 3),
+    step(false, "answer, first blocks", 3),
+    step(false, "answer, last blocks", 3),
+    step(true, "first step", 3),
+    step(false, "key, all blocks", 9),
+    step(true, "answer, all blocks", 9),
+    step(false, "second step", 9),
+    step(true, "after it", 9),
+];
+
+/// Gives bytes that are the same every time, and tells which.
+struct Told<'a> {
+    name: &'a str,
+    message: usize,
+    drawn: Vec<Vec<u8>>,
+}
+
+impl TryRng for Told<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("the protocol draws bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("the protocol draws bytes")
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        let (name, message, draw) = (self.name, self.message, self.drawn.len());
+        for (part, place) in bytes.chunks_mut(32).enumerate() {
+            let fixed = fixed(&format!("{name}, message {message}, draw {draw}, part {part}"));
+            place.copy_from_slice(&fixed[..place.len()]);
+        }
+        self.drawn.push(bytes.to_vec());
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Told<'_> {}
+
 /// A handshake and what follows. Each turn's messages are received last first.
-fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step]) -> Value {
-    let name = if with_one_time { "with" } else { "without" };
-    let private_base = fixed(&format!("base key, {name}"));
-    let randomness = fixed(&format!("encapsulation, {name}"));
+fn conversation(name: &str, alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step]) -> Value {
+    let private_base = fixed(&format!("{name}, base key"));
+    let randomness = fixed(&format!("{name}, encapsulation"));
     let source = &mut Scripted::new(&[&private_base, &randomness]);
     let bundle = bob.bundle(with_one_time);
     let mut session = initiate(source, &alice.keys, &alice.address, &bundle, &bob.address).unwrap();
@@ -252,55 +306,40 @@ fn conversation(alice: &Party, bob: &Party, with_one_time: bool, steps: &[Step])
     for turn in steps.chunk_by(|a, b| a.alice == b.alice) {
         let from_alice = turn[0].alice;
         let mut under_way = Vec::new();
-        for (at, step) in turn.iter().enumerate() {
-            let ratchet = fixed(&format!("ratchet key, {name}, {}", messages.len()));
-            let nonce = fixed(&format!("nonce, {name}, {}", messages.len()));
-            let script: &[&[u8]] = if at == 0 {
-                &[&ratchet, &nonce[..12]]
-            } else {
-                &[&nonce[..12]]
+        for step in turn {
+            let source = &mut Told {
+                name,
+                message: messages.len(),
+                drawn: Vec::new(),
             };
-            let source = &mut Scripted::new(script);
             let sender = if from_alice {
                 &mut session
             } else {
                 answering.as_mut().unwrap()
             };
-            let bytes = sender.encrypt(source, step.text.as_bytes(), NOW).unwrap();
-            assert!(source.is_used_up());
-            messages.push(reference.explain(from_alice, (at == 0).then_some(&ratchet), &bytes, step.text));
+            let now = NOW + step.day * 24 * 60 * 60 * 1_000;
+            let bytes = sender.encrypt(source, step.text.as_bytes(), now).unwrap();
+            messages.push(reference.explain(step, now, &source.drawn, &bytes));
             under_way.push((bytes, step.text));
         }
         for (bytes, text) in under_way.iter().rev() {
             let message = Message::parse(bytes).unwrap();
-            let plaintext = match (&message, from_alice, &mut answering) {
+            let content = match (&message, from_alice, &mut answering) {
                 (_, false, _) => session.decrypt(&message).unwrap(),
                 (_, true, Some(answering)) => answering.decrypt(&message).unwrap(),
                 (Message::Prekey(message), true, none) => {
-                    let answered = AnsweredOpenings::new(bob.signed.id());
-                    let (made, plaintext) = respond(
-                        &bob.keys,
-                        &bob.address,
-                        &bob.signed,
-                        if with_one_time {
-                            OneTime::Prekey(&bob.one_time)
-                        } else {
-                            OneTime::Answered(&answered)
-                        },
-                        &message.sender().unwrap(),
-                        &alice.address,
-                        message,
-                    )
-                    .unwrap();
+                    let (made, content) = bob.respond(alice, with_one_time, message);
                     *none = Some(made);
-                    plaintext
+                    content
                 }
                 (Message::Ratchet(_), true, None) => panic!("no session yet"),
             };
-            assert_eq!(plaintext, text.as_bytes());
+            assert_eq!(content, text.as_bytes());
         }
     }
+    assert_eq!(session.post_quantum_steps(), reference.epoch);
     json!({
+        "name": name,
         "initiator": alice.name,
         "responder": bob.name,
         "handshake": handshake.to_json(&private_base, &base),
@@ -387,8 +426,8 @@ impl Handshake {
     }
 }
 
-/// The ratchet, as section "Double Ratchet" of the documentation computes it, seen by one who knows all
-/// private keys.
+/// The ratchet, as sections "Double Ratchet" and "Post-quantum steps" of the documentation compute it, seen by
+/// one who knows all private keys.
 struct Reference {
     transcript: [u8; 32],
     root: Secret,
@@ -397,6 +436,10 @@ struct Reference {
     /// Whose latest ratchet key, to which the next chain is made.
     towards: Scalar,
     latest: Scalar,
+    /// The step under way: key, answer, and the secret it gives.
+    key: Vec<u8>,
+    answer: Vec<u8>,
+    kem_secret: Option<Secret>,
 }
 
 impl Reference {
@@ -409,39 +452,38 @@ impl Reference {
             chain: Secret::zero(),
             towards: prekey.clone(),
             latest: prekey,
+            key: Vec::new(),
+            answer: Vec::new(),
+            kem_secret: None,
         }
     }
 
     /// Derives the key of a message and opens it.
-    fn explain(&mut self, from_alice: bool, new_chain: Option<&[u8; 32]>, bytes: &[u8], text: &str) -> Value {
-        if let Some(private) = new_chain {
-            self.towards = std::mem::replace(&mut self.latest, Scalar::from_bytes(private).unwrap());
-            let (sender, receiver) = (self.latest.point(), self.towards.point());
-            let prk = Prk::extract(
-                self.root.as_bytes(),
-                agree(&self.latest, &receiver).unwrap().as_bytes(),
-            );
-            self.root = prk.expand(&[
-                b"Waxwing v1 ratchet root\0",
-                sender.as_bytes(),
-                receiver.as_bytes(),
-                &self.epoch.to_be_bytes(),
-            ]);
-            self.chain = prk.expand(&[
-                b"Waxwing v1 ratchet chain\0",
-                sender.as_bytes(),
-                receiver.as_bytes(),
-                &self.epoch.to_be_bytes(),
-            ]);
+    fn explain(&mut self, step: &Step, now: u64, drawn: &[Vec<u8>], bytes: &[u8]) -> Value {
+        let header = &bytes[if bytes[1] == 1 { 1261 } else { 2 }..][..57];
+        let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+        let (epoch, counter) = (number(33), number(41));
+        let (nonce, mut drawn) = drawn.split_last().unwrap();
+        let mut new_chain = None;
+        let mut mixed = None;
+        if counter == 0 {
+            let (private, rest) = drawn.split_first().unwrap();
+            drawn = rest;
+            mixed = (epoch == self.epoch + 1).then(|| self.kem_secret.take().unwrap());
+            self.epoch = epoch;
+            self.begin_chain(private, mixed.as_ref());
+            new_chain = Some(private);
         }
+        assert_eq!(epoch, self.epoch);
+        let prepared = self.prepare(drawn);
+
         let prk = Prk::from_key(&self.chain);
         let key = prk.expand(&[b"Waxwing v1 chain message\0"]);
         let chain = std::mem::replace(&mut self.chain, prk.expand(&[b"Waxwing v1 chain next\0"]));
 
-        let bucket = padding::bucket(text.len() + 1).unwrap();
-        let head = bytes.len() - bucket - 16;
+        let head = if bytes[1] == 1 { 1261 + 57 } else { 2 + 57 };
         let (head, sealed) = bytes.split_at(head);
-        let direction = [if from_alice { 1 } else { 2 }];
+        let direction = [if step.alice { 1 } else { 2 }];
         let associated_data = [
             b"Waxwing v1 message\0".as_slice(),
             &self.transcript,
@@ -450,25 +492,107 @@ impl Reference {
         ]
         .concat();
         let (ciphertext, tag) = sealed.split_last_chunk().unwrap();
-        let mut buffer = ciphertext.to_vec();
-        let nonce = head.last_chunk().unwrap();
-        open(&key, nonce, &associated_data, &mut buffer, tag).unwrap();
-        let mut padded = text.as_bytes().to_vec();
-        padded.push(0x80);
-        padded.resize(bucket, 0);
-        assert_eq!(buffer, padded);
+        let mut plaintext = ciphertext.to_vec();
+        assert_eq!(nonce, head.last_chunk::<12>().unwrap());
+        open(
+            &key,
+            head.last_chunk().unwrap(),
+            &associated_data,
+            &mut plaintext,
+            tag,
+        )
+        .unwrap();
+        let chunk = self.read(&plaintext, step.text);
         json!({
-            "from": if from_alice { "Alice" } else { "Bob" },
+            "from": if step.alice { "Alice" } else { "Bob" },
+            "now_millis": now,
             "new_private_ratchet_key": new_chain.map(|private| hex(private)),
+            "mixed_kem_secret": mixed.map(|secret| hex(secret.as_bytes())),
+            "epoch": epoch,
             "root_key": hex(self.root.as_bytes()),
             "chain_key": hex(chain.as_bytes()),
             "message_key": hex(key.as_bytes()),
             "nonce": hex(nonce),
             "associated_data": hex(&associated_data),
-            "content": hex(text.as_bytes()),
-            "plaintext_bytes": bucket,
+            "prepared": prepared,
+            "chunk": chunk,
+            "plaintext_bytes": plaintext.len(),
+            "content": hex(step.text.as_bytes()),
             "message": hex(bytes),
         })
+    }
+
+    fn begin_chain(&mut self, private: &[u8], kem: Option<&Secret>) {
+        let private = Scalar::from_bytes(private.try_into().unwrap()).unwrap();
+        self.towards = std::mem::replace(&mut self.latest, private);
+        let (sender, receiver) = (self.latest.point(), self.towards.point());
+        let mut shared = agree(&self.latest, &receiver).unwrap().as_bytes().to_vec();
+        shared.extend(kem.iter().flat_map(|secret| *secret.as_bytes()));
+        let prk = Prk::extract(self.root.as_bytes(), &shared);
+        let expand = |label: &[u8]| {
+            prk.expand(&[
+                label,
+                sender.as_bytes(),
+                receiver.as_bytes(),
+                &self.epoch.to_be_bytes(),
+            ])
+        };
+        (self.root, self.chain) = (
+            expand(b"Waxwing v1 ratchet root\0"),
+            expand(b"Waxwing v1 ratchet chain\0"),
+        );
+    }
+
+    /// The key made, or the answer given, with what was drawn beyond a ratchet key and a nonce.
+    fn prepare(&mut self, drawn: &[Vec<u8>]) -> Value {
+        let Some(drawn) = drawn.first() else {
+            return Value::Null;
+        };
+        if let Ok(seed) = drawn.as_slice().try_into() {
+            self.key = KemSecret::from_seed(seed).1.as_bytes().to_vec();
+            return json!({ "kem_seed": hex(drawn), "kem_key": hex(&self.key) });
+        }
+        let key = KemPublicKey::from_bytes(&self.key).unwrap();
+        let (ciphertext, shared) = key.encapsulate(&mut Scripted::new(&[drawn]));
+        let bound = hash(&[&self.key, ciphertext.as_ref()]);
+        let prk = Prk::from_key(&shared);
+        let secret = prk.expand(&[b"Waxwing v1 ratchet kem secret\0", &bound]);
+        let confirmation = prk.expand(&[b"Waxwing v1 ratchet kem confirmation\0", &bound]);
+        self.answer = [ciphertext.as_slice(), confirmation.as_bytes()].concat();
+        let prepared = json!({
+            "randomness": hex(drawn),
+            "shared": hex(shared.as_bytes()),
+            "ciphertext": hex(ciphertext.as_ref()),
+            "confirmation": hex(confirmation.as_bytes()),
+            "secret": hex(secret.as_bytes()),
+        });
+        self.kem_secret = Some(secret);
+        prepared
+    }
+
+    /// Takes a plaintext apart: content, mark, zeros, chunk.
+    fn read(&self, plaintext: &[u8], text: &str) -> Value {
+        let whole = match plaintext.last() {
+            Some(1) => Some(("key", &self.key)),
+            Some(2) => Some(("answer", &self.answer)),
+            _ => None,
+        };
+        let (padded, chunk) = match whole {
+            None => (plaintext, Value::Null),
+            Some((kind, whole)) => {
+                let (rest, &[first, count, attempt, _]) = plaintext.split_last_chunk().unwrap();
+                let (padded, blocks) = rest.split_at(rest.len() - 32 * usize::from(count));
+                assert_eq!(blocks, &whole[32 * usize::from(first)..][..blocks.len()]);
+                let chunk = json!({ "kind": kind, "attempt": attempt, "first": first, "count": count });
+                (padded, chunk)
+            }
+        };
+        let mut expected = text.as_bytes().to_vec();
+        expected.push(0x80);
+        expected.resize(padded.len(), 0);
+        assert_eq!(padded, expected);
+        assert!(padding::is_bucket(plaintext.len()));
+        chunk
     }
 }
 

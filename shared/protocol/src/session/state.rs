@@ -2,13 +2,20 @@
 //!
 //! ```text
 //! state     = version 1, role u8, used one-time prekey u8, id 32, base key 33, [opening 1,259 if role is 0],
-//!             root key 32, epoch u32, length of our previous chain u32, turn, chains
+//!             root key 32, epoch u32, length of our previous chain u32, turn, chains, kem
 //! turn      = 0, their ratchet key 65 (uncompressed)
 //!           | 1, our private ratchet key 32, our ratchet key 33, chain key 32, index u32
 //! chains    = number of chains u8, current, closed…          (the most recent first)
 //! current   = ratchet key 33, chain key 32, index u32, skipped
 //! closed    = ratchet key 33, length u32, skipped
 //! skipped   = floor u32, number of keys u16, (message u32, key 32)…
+//! kem       = messages since the last step u32, since when u64 (0: nothing encrypted), attempt u8, phase
+//! phase     = 0                                                                               idle
+//!           | 1, seed 64, key 1,184, next block u8, blocks present u64, [answer 1,120 if any]   asking
+//!           | 2, secret 32                                                                    decided
+//!           | 3, blocks present u64, key 1,184                                                hearing
+//!           | 4, key 1,184                                                                    heard
+//!           | 5, answer 1,120, next block u8, secret 32                                       answering
 //! ```
 //!
 //! Roles: 0 initiator that has heard nothing yet, 1 initiator, 2 responder. Numbers are big-endian. The
@@ -20,8 +27,9 @@ use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 use super::{
-    MAX_CHAINS, MAX_SKIPPED_KEYS, Role, RootKey, Session, StateError,
+    MAX_CHAINS, MAX_SKIPPED_KEYS, Role, RootKey, Session, StateError, asks,
     chain_key::ChainKey,
+    kem::{ANSWER_BYTES, Answering, Asking, BLOCK_BYTES, Blocks, KemSteps, Kind, Phase},
     message_key::MessageKey,
     ratchet::{DoubleRatchet, SendingChain, Turn},
     receiving::{ClosedChain, CurrentChain, ReceivingChains},
@@ -31,14 +39,16 @@ use crate::{
     codec::Reader,
     keys::PUBLIC_KEY_BYTES,
     message::Opening,
-    primitives::{Point, SECRET_BYTES, Scalar, Secret, is_compressed},
+    primitives::{
+        KEM_KEY_BYTES, KEM_SEED_BYTES, KemPublicKey, Point, SECRET_BYTES, Scalar, Secret, is_compressed,
+    },
 };
 
 /// The version of the layout.
 const VERSION: u8 = 1;
 
 /// Bytes of a state without chains and skipped keys at most.
-const FIXED_BYTES: usize = 512 + Opening::BYTES;
+const FIXED_BYTES: usize = 512 + Opening::BYTES + KEM_SEED_BYTES + KEM_KEY_BYTES + ANSWER_BYTES;
 /// Bytes of a chain without skipped keys at most.
 const CHAIN_BYTES: usize = 80;
 /// Bytes of a skipped key.
@@ -80,6 +90,7 @@ impl Session {
             opening.write(bytes);
         }
         self.ratchet.write(bytes);
+        self.kem.write(bytes);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
@@ -102,6 +113,7 @@ impl Session {
             _ => return Err(StateError::Value),
         };
         let ratchet = DoubleRatchet::read(reader)?;
+        let kem = KemSteps::read(reader)?;
         let heard = ratchet.receiving.current.is_some();
         let fits = match &role {
             Role::Opening(opening) => {
@@ -111,12 +123,14 @@ impl Session {
             }
             Role::Initiator | Role::Responder => heard,
         };
+        let fits = fits && kem.phase.fits(asks(&role, ratchet.epoch));
         let session = Self {
             id,
             base_key,
             used_one_time_prekey,
             role,
             ratchet,
+            kem,
         };
         fits.then_some(session).ok_or(StateError::Value)
     }
@@ -254,6 +268,109 @@ impl ChainKey {
     }
 }
 
+impl KemSteps {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.messages.to_be_bytes());
+        bytes.extend_from_slice(&self.since_millis.unwrap_or(0).to_be_bytes());
+        bytes.push(self.attempt);
+        match &self.phase {
+            Phase::Idle => bytes.push(0),
+            Phase::Asking(asking) => {
+                bytes.push(1);
+                bytes.extend_from_slice(asking.seed.as_ref());
+                bytes.extend_from_slice(asking.key.as_bytes());
+                bytes.push(asking.next);
+                bytes.extend_from_slice(&asking.answer.present.to_be_bytes());
+                if asking.answer.present != 0 {
+                    bytes.extend_from_slice(&asking.answer.bytes);
+                }
+            }
+            Phase::Decided(secret) => {
+                bytes.push(2);
+                bytes.extend_from_slice(secret.as_bytes());
+            }
+            Phase::Hearing(key) => {
+                bytes.push(3);
+                bytes.extend_from_slice(&key.present.to_be_bytes());
+                bytes.extend_from_slice(&key.bytes);
+            }
+            Phase::Heard(key) => {
+                bytes.push(4);
+                bytes.extend_from_slice(key.as_bytes());
+            }
+            Phase::Answering(answering) => {
+                bytes.push(5);
+                bytes.extend_from_slice(&answering.answer);
+                bytes.push(answering.next);
+                bytes.extend_from_slice(answering.secret.as_bytes());
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let messages = reader.u32()?;
+        let since_millis = Some(reader.u64()?).filter(|since| *since != 0);
+        let attempt = reader.u8()?;
+        let phase = match reader.u8()? {
+            0 => Phase::Idle,
+            1 => Phase::Asking(Box::new(Asking {
+                seed: Zeroizing::new(*reader.array()?),
+                key: KemPublicKey::from_stored_bytes(reader.array()?),
+                next: read_next(reader, Kind::Key)?,
+                answer: Blocks::read(reader, Kind::Answer)?,
+            })),
+            2 => Phase::Decided(Secret::copy_of(reader.array()?)),
+            3 => Phase::Hearing(Blocks::read(reader, Kind::Key)?),
+            4 => Phase::Heard(KemPublicKey::from_stored_bytes(reader.array()?)),
+            5 => Phase::Answering(Box::new(Answering {
+                answer: *reader.array()?,
+                next: read_next(reader, Kind::Answer)?,
+                secret: Secret::copy_of(reader.array()?),
+            })),
+            _ => return Err(StateError::Value),
+        };
+        Ok(Self {
+            messages,
+            since_millis,
+            attempt,
+            phase,
+        })
+    }
+}
+
+impl Phase {
+    /// Whether the side that asks, or the one that does not, can be in this phase.
+    fn fits(&self, asks: bool) -> bool {
+        match self {
+            Self::Idle => true,
+            Self::Asking(_) | Self::Decided(_) => asks,
+            Self::Hearing(_) | Self::Heard(_) | Self::Answering(_) => !asks,
+        }
+    }
+}
+
+impl Blocks {
+    /// Reads blocks of which some are missing. A key is there only if a block of it is.
+    fn read(reader: &mut Reader<'_>, kind: Kind) -> Result<Self, StateError> {
+        let mut blocks = Self::none(kind);
+        blocks.present = reader.u64()?;
+        match kind {
+            Kind::Answer if blocks.present == 0 => {}
+            Kind::Answer => blocks.bytes = reader.array::<ANSWER_BYTES>()?.to_vec(),
+            Kind::Key => blocks.bytes = reader.array::<KEM_KEY_BYTES>()?.to_vec(),
+        }
+        let some = blocks.present < blocks.all() && (blocks.present != 0 || kind == Kind::Answer);
+        some.then_some(blocks).ok_or(StateError::Value)
+    }
+}
+
+/// Reads the number of the block to send next.
+fn read_next(reader: &mut Reader<'_>, kind: Kind) -> Result<u8, StateError> {
+    let next = reader.u8()?;
+    let fits = usize::from(next) < kind.bytes() / BLOCK_BYTES;
+    fits.then_some(next).ok_or(StateError::Value)
+}
+
 fn read_point(reader: &mut Reader<'_>) -> Result<[u8; PUBLIC_KEY_BYTES], StateError> {
     let bytes = reader.array()?;
     if is_compressed(bytes) {
@@ -274,6 +391,9 @@ mod tests {
         handshake::initiate,
         testing::{Device, NOW, fresh, receive, sessions},
     };
+
+    /// Bytes of a state behind its chains when no step is under way.
+    const KEM_IDLE_BYTES: usize = 4 + 8 + 1 + 1;
 
     /// Sessions in every shape a state can have.
     fn samples() -> Vec<Session> {
@@ -338,7 +458,7 @@ mod tests {
     #[test]
     fn a_state_is_small_and_written_without_growing_its_buffer() {
         let sizes: Vec<_> = samples().iter().map(|session| session.to_bytes().len()).collect();
-        assert_eq!(sizes[..5], [1434, 1434, 1470, 250, 250]);
+        assert_eq!(sizes[..5], [1448, 1448, 1484, 264, 264]);
         let (mut alice, mut bob) = sessions();
         let last = (0..=MAX_SKIPPED_KEYS)
             .map(|_| alice.encrypt(&mut fresh(), b"", NOW).unwrap())
@@ -379,9 +499,9 @@ mod tests {
         }
         // A responder that has heard nothing, and an initiator that has, yet would repeat its opening.
         let mut unheard = stored.to_vec();
-        let chains = stored.len() - (1 + PUBLIC_KEY_BYTES + 36 + 6);
-        unheard.truncate(chains);
-        unheard.push(0);
+        let chains = stored.len() - (1 + PUBLIC_KEY_BYTES + 36 + 6) - KEM_IDLE_BYTES;
+        unheard.drain(chains..stored.len() - KEM_IDLE_BYTES);
+        unheard.insert(chains, 0);
         assert_eq!(Session::from_bytes(&unheard).err(), Some(StateError::Value));
         let (opening, mut mixed) = (samples().remove(0), samples().remove(4));
         mixed.role = opening.role;

@@ -189,9 +189,19 @@ fn next_batch(prekeys: &[OneTimePrekey], highest: Option<KeyId>) -> &[OneTimePre
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::{Value, json};
     use waxwing_wire::PublicKey;
 
     use super::*;
+    use crate::{
+        testing::{
+            Answer, Call, backend, device, done, keys_item, operations, standard_base64,
+            transaction_condition_failed,
+        },
+        verify::tests::TestDevice,
+    };
 
     fn prekeys(ids: std::ops::RangeInclusive<u64>) -> Vec<OneTimePrekey> {
         let key = PublicKey::new([2; 33]).unwrap();
@@ -223,5 +233,95 @@ mod tests {
         assert_eq!(first.len() + 1, MAX_TRANSACTION_ITEMS);
         let rest = next_batch(&prekeys, first.last().map(|last| last.id));
         assert_eq!(ids(rest), [100]);
+    }
+
+    /// The device's keys, published up to `highest`, and a pool of these ids with the key of `prekeys`.
+    fn published_up_to(highest: u64, pool: &[u64]) -> impl Fn(&Call) -> Answer + use<> {
+        let mut keys = keys_item(device(1, 1, 7), &TestDevice::new(1).published);
+        keys["r"] = json!({ "N": "7" });
+        keys["h"] = json!({ "N": highest.to_string() });
+        let key = standard_base64(&[2; 33]);
+        let item = |id: &u64| json!({ "i": { "N": id.to_string() }, "k": { "B": key } });
+        let pool: Vec<_> = pool.iter().map(item).collect();
+        move |call| match call.operation.as_str() {
+            "GetItem" => (200, json!({ "Item": keys })),
+            "Query" => (200, json!({ "Items": pool })),
+            _ => done(),
+        }
+    }
+
+    fn ids_of(numbers: &[u64]) -> Vec<KeyId> {
+        numbers.iter().map(|id| KeyId::new(*id).unwrap()).collect()
+    }
+
+    /// I5, X12: of a batch from an old copy of a device, what is in the pool stays, what was handed out stays gone,
+    /// and only what is new goes in.
+    #[tokio::test]
+    async fn x12_ids_that_were_handed_out_are_named_and_stay_gone() {
+        let (backend, calls) = backend(published_up_to(4, &[2, 4]));
+        let published = publish_one_time_prekeys(&backend, device(1, 1, 7), &prekeys(1..=6)).await;
+        assert_eq!(
+            published,
+            Ok(Published {
+                stored: 2,
+                highest: KeyId::new(6).ok(),
+                gone: ids_of(&[1, 3]),
+            })
+        );
+        let calls = calls.lock().unwrap();
+        let written = &calls.last().unwrap().body["TransactItems"];
+        let added: Vec<_> = written
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|item| item["Put"]["Item"]["i"]["N"].as_str())
+            .collect();
+        assert_eq!(added, ["5", "6"]);
+    }
+
+    #[tokio::test]
+    async fn x12_an_id_that_is_published_with_other_bytes_refuses_the_whole() {
+        let (backend, calls) = backend(published_up_to(4, &[2, 4]));
+        let mut prekeys = prekeys(1..=6);
+        prekeys[3].key = PublicKey::new([3; 33]).unwrap();
+        let published = publish_one_time_prekeys(&backend, device(1, 1, 7), &prekeys).await;
+        assert_eq!(published, Err(PublishError::Conflict));
+        assert!(!operations(&calls).iter().any(|call| call.starts_with("Transact")));
+    }
+
+    /// The ids of an upload that lost a race are looked at again: the winner may have published them otherwise.
+    #[tokio::test]
+    async fn x12_a_lost_race_compares_again() {
+        let lost = AtomicBool::new(false);
+        let (before, after) = (published_up_to(0, &[]), published_up_to(2, &[1, 2]));
+        let (backend, _) = backend(move |call| {
+            if call.operation == "TransactWriteItems" && !lost.swap(true, Ordering::Relaxed) {
+                return transaction_condition_failed();
+            }
+            let before_race = !lost.load(Ordering::Relaxed);
+            let mut answer = if before_race { before(call) } else { after(call) };
+            if before_race && let Some(item) = answer.1.get_mut("Item").and_then(Value::as_object_mut) {
+                item.remove("h");
+            }
+            answer
+        });
+        let published = publish_one_time_prekeys(&backend, device(1, 1, 7), &prekeys(1..=3)).await;
+        assert_eq!(
+            published,
+            Ok(Published {
+                stored: 1,
+                highest: KeyId::new(3).ok(),
+                gone: Vec::new(),
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn x68_a_registration_that_is_gone_publishes_nothing() {
+        let (backend, calls) = backend(published_up_to(4, &[]));
+        let gone = device(1, 1, 8);
+        let published = publish_one_time_prekeys(&backend, gone, &prekeys(5..=6)).await;
+        assert_eq!(published, Err(PublishError::Unknown));
+        assert_eq!(operations(&calls), ["GetItem keys"]);
     }
 }

@@ -125,3 +125,205 @@ fn check_fewer(current: &AccountRecord, list: &DeviceList) -> Result<(), ListErr
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    };
+
+    use serde_json::{Value, json};
+    use waxwing_wire::DeviceId;
+
+    use super::*;
+    use crate::{
+        testing::{
+            Answer, Call, account_item, backend, device, device_item, done, operations, standard_base64,
+            transaction_condition_failed,
+        },
+        verify::tests::{TestDevice, signed_list},
+    };
+
+    fn revoker() -> RegisteredDevice {
+        device(1, 1, 2)
+    }
+
+    fn removed() -> RegisteredDevice {
+        device(1, 2, 3)
+    }
+
+    /// A list of the devices with these ids; device `n` has the keys and registration of `TestDevice::new(n)`.
+    fn list(version: u64, ids: &[u8]) -> DeviceList {
+        let devices: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                let id_of_device = DeviceId::new(u64::from(*id)).unwrap();
+                verify::listed(id_of_device, &TestDevice::new(*id).published)
+            })
+            .collect();
+        signed_list(revoker().address.account, 9, version, &devices)
+    }
+
+    fn request(list: DeviceList) -> RevokeRequest {
+        RevokeRequest { list }
+    }
+
+    fn ended_note(connection: &str) -> Value {
+        let bytes = [&[2, 0, 0, 0, 3], connection.as_bytes()].concat();
+        json!({ "L": [{ "B": standard_base64(&bytes) }] })
+    }
+
+    /// An account of two devices, the second connected, until the transaction is done; then of one.
+    fn account(
+        otherwise: impl Fn(&Call) -> Option<Answer> + Send + Sync + 'static,
+    ) -> impl Fn(&Call) -> Answer + Send + Sync {
+        let revoked = AtomicBool::new(false);
+        move |call| {
+            if let Some(answer) = otherwise(call) {
+                return answer;
+            }
+            let account = revoker().address.account;
+            let own = device_item(revoker(), Some("own"));
+            let is_revoked = revoked.load(Ordering::Relaxed);
+            match (call.operation.as_str(), call.table.as_str()) {
+                ("GetItem", "accounts") if is_revoked => {
+                    let mut item = account_item(account, &list(6, &[1]));
+                    item["e"] = ended_note("gone");
+                    (200, json!({ "Item": item }))
+                }
+                ("GetItem", "accounts") => (200, json!({ "Item": account_item(account, &list(5, &[1, 2])) })),
+                ("Query", "devices") if is_revoked => (200, json!({ "Items": [own] })),
+                ("Query", "devices") => (
+                    200,
+                    json!({ "Items": [own, device_item(removed(), Some("gone"))] }),
+                ),
+                ("TransactWriteItems", _) => {
+                    revoked.store(true, Ordering::Relaxed);
+                    done()
+                }
+                _ => done(),
+            }
+        }
+    }
+
+    /// X68: what ends the device comes first; telling, closing and clearing follow, and then the note is taken away.
+    #[tokio::test]
+    async fn x68_a_removed_device_ends_before_anything_else_happens() {
+        let (backend, calls) = backend(account(|_| None));
+        let revoked = revoke(&backend, revoker(), request(list(6, &[1]))).await;
+        assert_eq!(revoked, Ok(Revoked { ended: 1 }));
+        let operations = operations(&calls);
+        let expected = [
+            "GetItem accounts",
+            "Query devices",
+            "TransactWriteItems",
+            "POST gone",
+            "DELETE gone",
+        ];
+        assert_eq!(operations[..5], expected);
+        assert_eq!(operations.last().unwrap(), "UpdateItem accounts");
+        assert!(operations.contains(&"Query mailbox".to_owned()));
+        assert!(operations.contains(&"Query prekeys".to_owned()));
+        let calls = calls.lock().unwrap();
+        let parts = calls[2].body["TransactItems"].as_array().unwrap().clone();
+        let tables: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let (kind, part) = part.as_object().unwrap().iter().next().unwrap();
+                format!("{kind} {}", part["TableName"].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(tables, ["Update accounts", "Delete devices", "Delete keys"]);
+        assert_eq!(
+            parts[0]["Update"]["ExpressionAttributeValues"][":ended"],
+            ended_note("gone")
+        );
+        assert_eq!(calls[3].body, json!({ "type": "removed", "reason": "revoked" }));
+    }
+
+    /// I14: a run that broke off right after its transaction is finished by the repetition, connection and all.
+    #[tokio::test]
+    async fn x68_a_repetition_finishes_what_a_broken_run_left() {
+        let fail = Arc::new(AtomicBool::new(true));
+        let failing = Arc::clone(&fail);
+        let (backend, calls) = backend(account(move |call| {
+            let is_close = call.operation == "DELETE gone";
+            (is_close && failing.load(Ordering::Relaxed)).then(|| (403, json!({})))
+        }));
+        let first = revoke(&backend, revoker(), request(list(6, &[1]))).await;
+        assert_eq!(first, Err(RevokeError::Fault(Fault::Internal)));
+        assert!(!operations(&calls).contains(&"UpdateItem accounts".to_owned()));
+        fail.store(false, Ordering::Relaxed);
+        calls.lock().unwrap().clear();
+        let again = revoke(&backend, revoker(), request(list(6, &[1]))).await;
+        assert_eq!(again, Ok(Revoked { ended: 1 }));
+        let operations = operations(&calls);
+        assert!(operations.contains(&"DELETE gone".to_owned()));
+        assert!(!operations.contains(&"TransactWriteItems".to_owned()));
+        assert_eq!(operations.last().unwrap(), "UpdateItem accounts");
+    }
+
+    /// A device that connects while it is being removed would keep a connection that nobody knows of: the
+    /// transaction holds the connection that was read, and all is read again.
+    #[tokio::test]
+    async fn x68_a_device_that_connects_meanwhile_is_read_again() {
+        let tries = AtomicU32::new(0);
+        let (backend, calls) = backend(account(move |call| {
+            let is_first =
+                call.operation == "TransactWriteItems" && tries.fetch_add(1, Ordering::Relaxed) == 0;
+            is_first.then(transaction_condition_failed)
+        }));
+        let revoked = revoke(&backend, revoker(), request(list(6, &[1]))).await;
+        assert_eq!(revoked, Ok(Revoked { ended: 1 }));
+        let calls = calls.lock().unwrap();
+        let reads = calls
+            .iter()
+            .filter(|call| call.operation == "Query" && call.table == "devices");
+        assert_eq!(reads.count(), 2);
+        let transaction = calls
+            .iter()
+            .find(|call| call.operation == "TransactWriteItems")
+            .unwrap();
+        let delete = &transaction.body["TransactItems"][1]["Delete"];
+        assert_eq!(
+            delete["ExpressionAttributeValues"][":connection"],
+            json!({ "S": "gone" })
+        );
+        assert_eq!(
+            delete["ConditionExpression"],
+            "r = :registration AND c = :connection"
+        );
+    }
+
+    /// X31: a device that somebody put into the table ends with the next removal.
+    #[tokio::test]
+    async fn x31_a_device_that_is_on_no_list_ends_too() {
+        let ghost = device(1, 5, 77);
+        let (backend, _) = backend(account(move |call| {
+            let is_read = call.operation == "Query" && call.table == "devices";
+            let items = [revoker(), removed(), ghost].map(|device| device_item(device, None));
+            is_read.then(|| (200, json!({ "Items": items })))
+        }));
+        let revoked = revoke(&backend, revoker(), request(list(6, &[1]))).await;
+        assert_eq!(revoked, Ok(Revoked { ended: 2 }));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_does_not_follow_or_removes_nobody_is_refused() {
+        let refused = async |list: DeviceList| {
+            let (backend, calls) = backend(account(|_| None));
+            let error = revoke(&backend, revoker(), request(list)).await.unwrap_err();
+            assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
+            Problem::from(error).code
+        };
+        assert_eq!(refused(list(5, &[1])).await, ErrorCode::StaleList);
+        assert_eq!(refused(list(7, &[1])).await, ErrorCode::StaleList);
+        assert_eq!(refused(list(6, &[1, 2])).await, ErrorCode::InvalidList);
+        assert_eq!(refused(list(6, &[1, 3])).await, ErrorCode::InvalidList);
+        assert_eq!(refused(list(6, &[])).await, ErrorCode::Malformed);
+        let mut forged = list(6, &[1]);
+        forged.issued_at += 1;
+        assert_eq!(refused(forged).await, ErrorCode::InvalidSignature);
+    }
+}

@@ -9,6 +9,10 @@
 //! another run of the same message is under way: a registration that is gone never comes back, and nobody
 //! learns of one before the directory has it.
 //!
+//! The sender's own account is read with the others, whether it is listed or not (clients list it always). A sender
+//! that is not in it any more is refused; what it put stays, as if it had been sent a moment before the removal,
+//! because another run may have had it accepted then.
+//!
 //! Twice: puts change nothing the second time, and a device may get the same envelope posted again, which it
 //! keeps once. Partial: nothing was promised, and the sender repeats what was not accepted. What was put is
 //! announced even if the answer is a mismatch, so that no envelope lies in a mailbox unannounced.
@@ -47,6 +51,9 @@ pub enum SendError {
     /// The sender's own account is listed with the sending device.
     #[error("A message does not list the device that sends it.")]
     ListsItself,
+    /// The sender's registration is gone.
+    #[error("This device is not registered (any more).")]
+    Unknown,
     /// The service could not do its work.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -54,11 +61,13 @@ pub enum SendError {
 
 impl From<SendError> for Problem {
     fn from(error: SendError) -> Self {
-        match error {
-            SendError::Request(problem) => problem,
-            SendError::Fault(fault) => fault.into(),
-            SendError::ListsItself => Self::new(ErrorCode::Malformed, error.to_string()),
-        }
+        let code = match error {
+            SendError::Request(problem) => return problem,
+            SendError::Fault(fault) => return fault.into(),
+            SendError::ListsItself => ErrorCode::Malformed,
+            SendError::Unknown => ErrorCode::Unauthorized,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -86,7 +95,7 @@ impl From<MessageError> for Problem {
 /// Puts messages of `sender` into their recipients' mailboxes and tells their devices.
 ///
 /// # Errors
-/// [`SendError`]. After a [`SendError::Fault`] some recipients may have some of the messages already; repeating the
+/// [`SendError`]. After [`SendError::Unknown`] and [`SendError::Fault`] some recipients may have some of the messages already; repeating the
 /// request with the same ids is always safe.
 pub async fn send(
     backend: &Backend,
@@ -105,8 +114,12 @@ pub async fn send(
         .flat_map(|message| letters(sender, message))
         .collect();
     let Puts { letters, reused } = put_all(backend, letters, now).await?;
-    let directory = read_directory(backend, &messages).await?;
+    let directory = read_directory(backend, sender.address.account, &messages).await?;
     finish(backend, letters, &directory, now).await?;
+    let own = directory.get(&sender.address.account);
+    if !own.is_some_and(|records| records.iter().any(|record| record.device == sender)) {
+        return Err(SendError::Unknown);
+    }
     let outcomes = messages.iter().map(|listed| {
         let is_reused = reused.contains(&listed.message);
         MessageOutcome {
@@ -185,12 +198,14 @@ async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> R
 /// The accounts concerned and their devices.
 type Directory = BTreeMap<AccountId, Vec<DeviceRecord>>;
 
-/// Reads each account once, however many of the messages go to it.
-async fn read_directory(backend: &Backend, messages: &[Listed]) -> Result<Directory, Fault> {
-    let accounts: BTreeSet<_> = messages
-        .iter()
-        .flat_map(|listed| listed.accounts.keys())
-        .collect();
+/// Reads the sender's account and each that is listed once, however many of the messages go to it.
+async fn read_directory(
+    backend: &Backend,
+    sender: AccountId,
+    messages: &[Listed],
+) -> Result<Directory, Fault> {
+    let listed = messages.iter().flat_map(|listed| listed.accounts.keys());
+    let accounts: BTreeSet<_> = listed.chain([&sender]).collect();
     let reads = accounts.into_iter().map(|account| async {
         let devices = backend.devices.find_all(*account).await?;
         Ok((*account, devices))
@@ -504,13 +519,18 @@ mod tests {
         }
     }
 
-    /// AWS with these devices in the directory, everything else as wished.
+    /// AWS with these devices and the sender in the directory, everything else as wished.
     fn with_directory(
         items: Vec<Value>,
         otherwise: impl Fn(&Call) -> Answer + Send + Sync + 'static,
     ) -> impl Fn(&Call) -> Answer + Send + Sync + 'static {
+        let items: Vec<_> = items.into_iter().chain([device_item(sender(), None)]).collect();
         move |call| match call.operation.as_str() {
-            "Query" => (200, json!({ "Items": items })),
+            "Query" => {
+                let account = &call.body["ExpressionAttributeValues"][":account"];
+                let found: Vec<_> = items.iter().filter(|item| item["a"] == *account).collect();
+                (200, json!({ "Items": found }))
+            }
             _ => otherwise(call),
         }
     }
@@ -524,9 +544,11 @@ mod tests {
         assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
         assert_eq!(
             operations(&calls),
-            ["PutItem mailbox", "Query devices", "POST open"]
+            ["PutItem mailbox", "Query devices", "Query devices", "POST open"]
         );
-        assert_eq!(calls.lock().unwrap()[1].body["ConsistentRead"], true);
+        let calls = calls.lock().unwrap();
+        let mut reads = calls.iter().filter(|call| call.operation == "Query");
+        assert!(reads.all(|call| call.body["ConsistentRead"] == true));
     }
 
     #[tokio::test]
@@ -535,11 +557,17 @@ mod tests {
         let away = device_item(bob, None);
         let mut marked = away.clone();
         marked["p"] = json!({ "N": "5" });
-        for (item, expected) in [(away, 3), (marked, 2)] {
+        for (item, expected) in [(away, 4), (marked, 3)] {
             let (backend, calls) = backend(with_directory(vec![item], |_| done()));
             assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
-            let expected = &["PutItem mailbox", "Query devices", "UpdateItem devices"][..expected];
-            assert_eq!(operations(&calls), expected);
+            let calls = operations(&calls);
+            let all = [
+                "PutItem mailbox",
+                "Query devices",
+                "Query devices",
+                "UpdateItem devices",
+            ];
+            assert_eq!(calls, all[..expected]);
         }
     }
 
@@ -557,6 +585,7 @@ mod tests {
         assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
         let expected = [
             "PutItem mailbox",
+            "Query devices",
             "Query devices",
             "POST dead",
             "UpdateItem devices",
@@ -617,7 +646,41 @@ mod tests {
         let outcome = send_one(&backend, &[bob]).await;
         assert_eq!(code(&outcome), Some(ErrorCode::MessageIdReused));
         // What is there stays, and what is not there is not posted.
-        assert_eq!(operations(&calls), ["PutItem mailbox", "Query devices"]);
+        let read = "Query devices";
+        assert_eq!(operations(&calls), ["PutItem mailbox", read, read]);
+    }
+
+    /// A frame may still come over a connection that is being closed. What it put is announced all the same: an
+    /// earlier run of it may have been accepted.
+    #[tokio::test]
+    async fn x68_a_sender_that_was_removed_or_registered_again_is_refused() {
+        let bob = device(2, 1, 7);
+        let again = device(1, 1, 6);
+        for own in [None, Some(device_item(again, Some("new")))] {
+            let (backend, calls) = backend(move |call| match call.operation.as_str() {
+                "Query" => {
+                    let account = crate::testing::bytes(&call.body["ExpressionAttributeValues"][":account"]);
+                    let is_own = account == sender().address.account.to_bytes();
+                    let bob = device_item(bob, Some("open"));
+                    let found: Vec<_> = own
+                        .iter()
+                        .cloned()
+                        .filter(|_| is_own)
+                        .chain((!is_own).then_some(bob))
+                        .collect();
+                    (200, json!({ "Items": found }))
+                }
+                _ => done(),
+            });
+            let result = send(&backend, sender(), request(&[bob])).await;
+            assert_eq!(result, Err(SendError::Unknown));
+            assert!(operations(&calls).iter().any(|call| call == "POST open"));
+            assert!(
+                !operations(&calls)
+                    .iter()
+                    .any(|call| call.starts_with("DeleteItem"))
+            );
+        }
     }
 
     #[tokio::test]
@@ -640,8 +703,8 @@ mod tests {
             outcome: Outcome::Accepted,
         });
         assert_eq!(sent.outcomes, expected);
-        let put = "PutItem mailbox";
-        assert_eq!(operations(&calls), [put, put, put, "Query devices", "POST open"]);
+        let (put, read) = ("PutItem mailbox", "Query devices");
+        assert_eq!(operations(&calls), [put, put, put, read, read, "POST open"]);
         let calls = calls.lock().unwrap();
         let posted = calls.last().unwrap().body["envelopes"]
             .as_array()

@@ -45,3 +45,19 @@ fn x31_x53_another_implementation_agrees_on_device_lists_safety_numbers_links_an
         "{counts}"
     );
 }
+
+#[test]
+fn another_implementation_opens_the_handshakes_and_conversations() {
+    let Some(counts) = check("check_protocol.py", "protocol.json") else {
+        return;
+    };
+    assert!(
+        count(&counts, "handshakes") >= 3 && count(&counts, "messages") >= 19,
+        "{counts}"
+    );
+    assert!(count(&counts, "post_quantum_steps") >= 1, "{counts}");
+    assert!(
+        count(&counts, "points") >= 13 && count(&counts, "signatures") >= 7,
+        "{counts}"
+    );
+}

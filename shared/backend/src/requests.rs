@@ -142,7 +142,15 @@ pub async fn admit(
     account: AccountId,
     connection: Option<&ConnectionId>,
 ) -> Result<(), RateLimited> {
-    let now = backend.clock.now();
+    admit_at(backend, account, connection, backend.clock.now()).await
+}
+
+async fn admit_at(
+    backend: &Backend,
+    account: AccountId,
+    connection: Option<&ConnectionId>,
+    now: UnixSeconds,
+) -> Result<(), RateLimited> {
     let span = Span::of(now, SPAN_SECONDS);
     let requests = &backend.requests;
     match requests.turn(account, now, span.end, &backend.random) {
@@ -181,6 +189,8 @@ mod tests {
         testing::{Answer, Call, backend, backend_of, device, done, operations, refused},
     };
 
+    const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
     fn account(number: u8) -> AccountId {
         device(number, 1, 7).address.account
     }
@@ -202,7 +212,7 @@ mod tests {
     async fn admitted(backend: &Backend, requests: u32) -> u32 {
         let mut admitted = 0;
         for _ in 0..requests {
-            admitted += u32::from(admit(backend, account(1), None).await.is_ok());
+            admitted += u32::from(admit_at(backend, account(1), None, NOW).await.is_ok());
         }
         admitted
     }
@@ -224,7 +234,10 @@ mod tests {
             32,
             "and none for one that is refused"
         );
-        assert!(admit(&backend, account(2), None).await.is_ok(), "others go on");
+        assert!(
+            admit_at(&backend, account(2), None, NOW).await.is_ok(),
+            "others go on"
+        );
     }
 
     /// I15: each further instance adds at most fifteen, and without its memory no instance would see the flood.
@@ -284,7 +297,7 @@ mod tests {
             _ => (204, json!({})),
         });
         let connection = ConnectionId::new("own").unwrap();
-        let go_on = async || admit(&backend, account(1), Some(&connection)).await;
+        let go_on = async || admit_at(&backend, account(1), Some(&connection), NOW).await;
         while go_on().await.is_ok() {}
         for _ in 2..REFUSALS_BEFORE_CLOSE {
             assert!(go_on().await.is_err());

@@ -244,22 +244,31 @@ fn list_one(
 mod tests {
     use super::*;
     use crate::{
-        store::dump,
-        testing::{Party, account},
+        store::{dump, lists::LIST_LIFE_MILLIS},
+        testing::{Party, account, signed_list},
     };
-
-    fn plan_for(party: &mut Party, account: AccountId) -> Plan {
-        let me = party.me.clone();
-        party.write(|tx, _| plan(tx, &me, account))
-    }
 
     #[test]
     fn a_stranger_s_devices_are_claimed_all_at_once() {
         let mut alice = Party::new(account(1), 1, 11);
         let mut bob = Party::new(account(2), 1, 12);
-        assert_eq!(plan_for(&mut alice, bob.account()), Plan::ClaimAll);
+        assert_eq!(alice.plan(bob.account()), Plan::ClaimAll);
         alice.meet(&mut bob);
-        assert_eq!(plan_for(&mut alice, bob.account()), Plan::Ready);
+        assert_eq!(alice.plan(bob.account()), Plan::Ready);
+    }
+
+    /// K12.
+    #[test]
+    fn a_list_is_asked_for_again_after_a_day() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        alice.now += LIST_LIFE_MILLIS - 1;
+        assert_eq!(alice.plan(bob.account()), Plan::Ready);
+        alice.now += 1;
+        assert_eq!(alice.plan(bob.account()), Plan::Fetch);
+        alice.list(bob.account(), &[bob.published()]);
+        assert_eq!(alice.plan(bob.account()), Plan::Ready);
     }
 
     #[test]
@@ -269,10 +278,7 @@ mod tests {
         let laptop = Party::new(account(2), 2, 13);
         alice.meet(&mut bob);
         alice.list(account(2), &[bob.published(), laptop.published()]);
-        assert_eq!(
-            plan_for(&mut alice, account(2)),
-            Plan::Claim(vec![laptop.address().device])
-        );
+        assert_eq!(alice.plan(account(2)), Plan::Claim(vec![laptop.address().device]));
     }
 
     #[test]
@@ -281,46 +287,76 @@ mod tests {
         let mut bob = Party::new(account(2), 1, 12);
         let laptop = Party::new(account(2), 2, 13);
         alice.meet(&mut bob);
-        alice.list(account(2), &[bob.published(), laptop.published()]);
-        let (me, now, rng) = (alice.me.clone(), alice.now, &mut alice.rng);
+        let list = signed_list(account(2), &[bob.published(), laptop.published()]);
         let asked = [laptop.address().device];
-        alice
-            .store
-            .write_now(|tx| take_bundles(tx, rng, &me, (account(2), Some(asked.as_slice())), &[], now))
-            .unwrap();
-        assert_eq!(plan_for(&mut alice, account(2)), Plan::Fetch);
+        alice.claim_beside(account(2), list, Some(&asked), &[]).unwrap();
+        assert_eq!(alice.plan(account(2)), Plan::Fetch);
         alice.list(account(2), &[bob.published()]);
-        assert_eq!(plan_for(&mut alice, account(2)), Plan::Ready);
+        assert_eq!(alice.plan(account(2)), Plan::Ready);
     }
 
     #[test]
-    fn a_bundle_for_a_device_nobody_asked_for_is_not_taken() {
+    fn a_bundle_for_a_device_nobody_asked_for_opens_no_session() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        let mut laptop = Party::new(account(2), 2, 13);
+        alice.meet(&mut bob);
+        let list = signed_list(account(2), &[bob.published(), laptop.published()]);
+        let (asked, bundles) = ([bob.address().device], [bob.bundle(), laptop.bundle()]);
+        alice
+            .claim_beside(account(2), list, Some(&asked), &bundles)
+            .unwrap();
+        assert_eq!(alice.plan(account(2)), Plan::Claim(vec![laptop.address().device]));
+    }
+
+    #[test]
+    fn x31_nothing_is_encrypted_to_a_device_that_the_owner_did_not_sign() {
         let mut alice = Party::new(account(1), 1, 11);
         let mut bob = Party::new(account(2), 1, 12);
         let mut ghost = Party::new(account(2), 2, 13);
-        alice.meet(&mut bob);
-        let before = alice.write(|tx, _| directory::devices(tx, account(2)));
-        let (me, now, rng) = (alice.me.clone(), alice.now, &mut alice.rng);
-        let (asked, bundle) = ([bob.address().device], ghost.bundle());
-        alice
-            .store
-            .write_now(|tx| take_bundles(tx, rng, &me, (account(2), Some(asked.as_slice())), &[bundle], now))
-            .unwrap();
-        assert_eq!(alice.write(|tx, _| directory::devices(tx, account(2))), before);
+        let list = signed_list(account(2), &[bob.published()]);
+        let bundles = [bob.bundle(), ghost.bundle()];
+        alice.claim(account(1), &[]);
+        for _ in 0..2 {
+            alice
+                .claim_beside(account(2), list.clone(), None, &bundles)
+                .unwrap();
+            let published = [bob.published(), ghost.published()];
+            alice.list_beside(account(2), &list, &published).unwrap();
+        }
+        let sent = alice.send(account(2), "for Bob alone");
+        assert_eq!(
+            sent.iter().map(|carried| carried.to).collect::<Vec<_>>(),
+            [bob.me.device]
+        );
+        let told = Event::UnlistedDevice {
+            device: ghost.address(),
+        };
+        assert_eq!(alice.told(), [told], "told once");
     }
 
     #[test]
-    fn a_list_longer_than_an_account_may_have_is_refused() {
+    fn x31_a_device_on_the_list_whose_keys_the_service_exchanged_gets_no_session() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let bob = Party::new(account(2), 1, 12);
+        let mut mallory = Party::new(account(2), 1, 13);
+        let mut bundle = mallory.bundle();
+        bundle.published.registration = bob.published().registration;
+        let list = signed_list(account(2), &[bob.published()]);
+        alice.claim_beside(account(2), list, None, &[bundle]).unwrap();
+        assert_eq!(alice.plan(account(2)), Plan::Claim(vec![bob.address().device]));
+    }
+
+    #[test]
+    fn a_longer_answer_than_an_account_may_have_devices_is_refused() {
         let mut alice = Party::new(account(1), 1, 11);
         let published: Vec<_> = (1..=MAX_DEVICES_PER_ACCOUNT as u64 + 1)
             .map(|device| Party::new(account(2), device, 20 + device).published())
             .collect();
-        let me = alice.me.clone();
-        let refused: Result<_, OpenError> = alice
-            .store
-            .write_now(|tx| take_list(tx, &me, account(2), &published));
-        assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
-        assert_eq!(plan_for(&mut alice, account(2)), Plan::ClaimAll);
+        let list = signed_list(account(2), &published[..1]);
+        let refused = alice.list_beside(account(2), &list, &published);
+        assert!(matches!(refused, Err(TakeError::Keys(_))));
+        assert_eq!(alice.plan(account(2)), Plan::ClaimAll);
     }
 
     #[test]
@@ -330,42 +366,23 @@ mod tests {
         phone.list(account(1), &[phone.published(), laptop.published()]);
         let devices = phone.write(|tx, _| directory::devices(tx, account(1)));
         assert_eq!(devices.len(), 1);
-        assert_eq!(
-            plan_for(&mut phone, account(1)),
-            Plan::Claim(vec![laptop.address().device])
-        );
+        assert_eq!(phone.plan(account(1)), Plan::Claim(vec![laptop.address().device]));
     }
 
     #[test]
-    fn x7_a_device_with_another_identity_key_under_the_same_signing_key_is_refused() {
-        let mut alice = Party::new(account(1), 1, 11);
-        let bob = Party::new(account(2), 1, 12);
-        let mut swapped = bob.published();
-        swapped.identity.identity_key = Party::new(account(3), 1, 13).published().identity.identity_key;
-        let me = alice.me.clone();
-        let before = alice.write(|tx, _| dump(tx));
-        let refused: Result<_, OpenError> = alice
-            .store
-            .write_now(|tx| take_list(tx, &me, account(2), &[swapped]));
-        assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
-        assert_eq!(alice.write(|tx, _| dump(tx)), before);
-    }
-
-    /// Two answers about one account may arrive in the other order.
-    #[test]
-    fn an_older_list_that_comes_late_restarts_no_channel() {
+    fn x7_a_bundle_with_another_identity_key_under_the_same_signing_key_is_refused() {
         let mut alice = Party::new(account(1), 1, 11);
         let mut bob = Party::new(account(2), 1, 12);
-        alice.meet(&mut bob);
-        bob.receive_all(&alice.send(bob.account(), "one"));
-        let former = Party::new(account(2), 1, 13);
-        alice.list(account(2), &[]);
-        alice.list(account(2), &[former.published()]);
-        alice.list(account(2), &[bob.published()]);
-        bob.receive_all(&alice.send(bob.account(), "two"));
-        let late = |event: &Event| matches!(event, Event::Message(message) if message.late);
-        assert!(!bob.told().iter().any(late));
-        assert_eq!(bob.texts(), ["one", "two"]);
+        let list = signed_list(account(2), &[bob.published()]);
+        let mut swapped = bob.bundle();
+        swapped.published.identity.identity_signature = Party::new(account(3), 1, 13)
+            .published()
+            .identity
+            .identity_signature;
+        let before = alice.write(|tx, _| dump(tx));
+        let refused = alice.claim_beside(account(2), list, None, &[swapped]);
+        assert!(matches!(refused, Err(TakeError::Keys(_))));
+        assert_eq!(alice.write(|tx, _| dump(tx)), before);
     }
 
     #[test]
@@ -375,16 +392,10 @@ mod tests {
         alice.meet(&mut bob);
         let mut moved = bob.published();
         moved.registration = Party::new(account(2), 1, 13).me.device.registration;
-        alice.list(account(2), &[moved]);
-        assert_eq!(
-            plan_for(&mut alice, account(2)),
-            Plan::Claim(vec![bob.address().device])
-        );
-        alice.list(account(2), &[moved]);
-        assert_eq!(
-            plan_for(&mut alice, account(2)),
-            Plan::Claim(vec![bob.address().device])
-        );
+        for _ in 0..2 {
+            alice.list(account(2), &[moved.clone()]);
+            assert_eq!(alice.plan(account(2)), Plan::Claim(vec![bob.address().device]));
+        }
     }
 
     #[test]
@@ -395,14 +406,15 @@ mod tests {
         bob.receive_all(&alice.send(bob.account(), "to the old"));
         let mut again = Party::new(account(2), 1, 13);
         alice.list(account(2), &[again.published()]);
-        assert_eq!(
-            plan_for(&mut alice, account(2)),
-            Plan::Claim(vec![again.address().device])
-        );
+        assert_eq!(alice.plan(account(2)), Plan::Claim(vec![again.address().device]));
         let bundle = again.bundle();
         alice.claim(account(2), &[bundle]);
         again.receive_all(&alice.send(account(2), "to the new"));
         assert_eq!(again.texts(), ["to the new"]);
-        assert_eq!(alice.told(), [Event::IdentityChanged { peer: bob.address() }]);
+        let changed = Event::DevicesChanged {
+            account: account(2),
+            changes: vec![trust::DeviceChange::Replaced(bob.address().device)],
+        };
+        assert_eq!(alice.told(), [changed]);
     }
 }

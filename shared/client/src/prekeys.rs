@@ -333,6 +333,7 @@ mod tests {
         Uploaded {
             stored,
             highest: Some(KeyId::new(highest.into()).unwrap()),
+            gone: Vec::new(),
         }
     }
 
@@ -349,7 +350,7 @@ mod tests {
         );
         let last = Some(KeyId::new(180).unwrap());
         // The service had stored them already: nothing was added, and that is fine.
-        assert!(party.write(|tx, _| take_answer(tx, last, uploaded(0, 180))));
+        assert!(party.write(|tx, _| take_answer(tx, last, &uploaded(0, 180))));
         let next = party.write(|tx, rng| next_batch(tx, rng, 5));
         assert_eq!(ids(&next), (181..=185).collect::<Vec<_>>());
     }
@@ -367,7 +368,7 @@ mod tests {
         let mut party = Party::new(account(1), 1, 11);
         let batch = party.write(|tx, rng| next_batch(tx, rng, 50));
         let last = batch.last().map(|pair| KeyId::new(pair.id().into()).unwrap());
-        assert!(!party.write(|tx, _| take_answer(tx, last, uploaded(0, 400))));
+        assert!(!party.write(|tx, _| take_answer(tx, last, &uploaded(0, 400))));
         let next = party.write(|tx, rng| next_batch(tx, rng, 50));
         assert_eq!(ids(&next), (401..=450).collect::<Vec<_>>());
     }
@@ -375,7 +376,13 @@ mod tests {
     #[test]
     fn a_replaced_signed_prekey_is_kept_for_as_long_as_a_message_for_it_may_be_under_way() {
         let mut party = Party::new(account(1), 1, 11);
-        let mut rotate = |now| party.write(|tx, rng| prekeys::make_signed(tx, rng, now)).id();
+        let mut rotate = |now| {
+            party.write(|tx, rng| {
+                let made = prekeys::make_signed(tx, rng, now)?;
+                prekeys::forget_replaced(tx, now)?;
+                Ok(made.id())
+            })
+        };
         assert_eq!(rotate(NOW + DAY), 2);
         assert_eq!(rotate(NOW + 30 * DAY), 3);
         assert_eq!(rotate(NOW + 40 * DAY), 4);
@@ -387,6 +394,39 @@ mod tests {
         };
         // The first was replaced 39 days before, the second 10.
         assert_eq!((1..=4).map(kept).collect::<Vec<_>>(), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_signed_prekey_is_replaced_after_a_week_and_not_before() {
+        let mut party = Party::new(account(1), 1, 11);
+        let due = |party: &mut Party, now: u64| {
+            party.write(|tx, _| prekeys::is_worn(tx, now - ROTATE_AFTER_MILLIS))
+        };
+        assert!(!due(&mut party, NOW + ROTATE_AFTER_MILLIS));
+        assert!(due(&mut party, NOW + ROTATE_AFTER_MILLIS + 1));
+        party.write(|tx, rng| prekeys::make_signed(tx, rng, NOW + 8 * DAY));
+        assert!(!due(&mut party, NOW + 9 * DAY));
+    }
+
+    #[test]
+    fn x12_a_restored_copy_makes_its_next_signed_prekey_beyond_the_published_one() {
+        let mut party = Party::new(account(1), 1, 11);
+        party.write(|tx, rng| prekeys::make_signed(tx, rng, NOW));
+        party.write(|tx, _| prekeys::skip_signed_to(tx, KeyId::new(7).unwrap()));
+        let unpublished = party.write(|tx, _| Ok(prekeys::unpublished_signed(tx)?.is_some()));
+        assert!(!unpublished, "one that is too old to be published was kept");
+        assert_eq!(party.write(|tx, rng| prekeys::make_signed(tx, rng, NOW)).id(), 8);
+    }
+
+    #[test]
+    fn the_digest_is_of_what_was_confirmed_and_not_of_what_was_made_since() {
+        let mut party = Party::new(account(1), 1, 11);
+        let me = party.me.clone();
+        let before = party.write(|tx, _| digest(tx, &me));
+        let newer = party.write(|tx, rng| prekeys::make_signed(tx, rng, NOW + DAY));
+        assert_eq!(party.write(|tx, _| digest(tx, &me)), before);
+        party.write(|tx, _| prekeys::confirm_signed(tx, newer.id()));
+        assert_ne!(party.write(|tx, _| digest(tx, &me)), before);
     }
 
     #[test]

@@ -217,9 +217,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        directory::{self as directory_logic, Plan},
+        directory::Plan,
+        store::dump,
         store::prekeys,
         testing::{NOW, Party, account},
+        trust::DeviceChange,
         under_way::UnderWay,
     };
 
@@ -268,7 +270,7 @@ mod tests {
         let sent = alice.send(bob.account(), "after the crash");
         let (me, now) = (bob.me.clone(), bob.now);
         let crashed: Result<(), StoreError> = bob.store.write_now(|tx| {
-            envelope(tx, &me, &sent[0].envelope, now)?;
+            envelope(tx, &me, &sent[0].envelope, false, now)?;
             Err(StoreError::Damaged("crash before the commit"))
         });
         assert!(crashed.is_err());
@@ -365,7 +367,7 @@ mod tests {
         // What a dishonest client would do: content for another conversation, encrypted for Bob.
         let id = alice.write_to(carol, "forged");
         let forged = alice.write(|tx, rng| {
-            let peer = directory::device(tx, bob.address())?.unwrap().peer.unwrap();
+            let peer = directory::device(tx, bob.address())?.unwrap().peer;
             let content = Content {
                 sequence: 1,
                 sent_at_millis: NOW,
@@ -414,31 +416,85 @@ mod tests {
         bob.write_to(alice.account(), "hello back");
         let prepared = bob.prepare(UnderWay::default());
         assert_eq!(prepared.learn, [alice.account()].into());
-        let me = bob.me.clone();
-        let plan = |bob: &mut Party| bob.write(|tx, _| directory_logic::plan(tx, &me, alice.account()));
-        assert_eq!(plan(&mut bob), Plan::Fetch);
+        assert_eq!(bob.plan(alice.account()), Plan::Fetch);
         bob.list(alice.account(), &[alice.published()]);
-        assert_eq!(plan(&mut bob), Plan::Ready);
+        assert_eq!(bob.plan(alice.account()), Plan::Ready);
     }
 
     #[test]
-    fn a_sender_that_registered_again_starts_a_channel_of_its_own_and_is_told_of() {
+    fn a_sender_that_registered_again_starts_a_channel_of_its_own_and_is_not_confirmed_before_its_list_is() {
         let (mut alice, mut bob) = alice_and_bob();
+        bob.list(alice.account(), &[alice.published()]);
         for text in ["one", "two"] {
             bob.receive_all(&alice.send(bob.account(), text));
         }
         let mut again = Party::new(alice.account(), 1, 99);
         again.meet(&mut bob);
-        bob.receive_all(&again.send(bob.account(), "three"));
-        assert_eq!(bob.texts(), ["one", "two", "three"]);
-        let changed = Event::IdentityChanged {
-            peer: alice.address(),
+        let sent = again.send(bob.account(), "three");
+        assert!(bob.receive(&sent[0].envelope).ask);
+        bob.list(alice.account(), &[again.published()]);
+        bob.receive_all(&again.send(bob.account(), "four"));
+        // What its former self sent before is still read.
+        bob.receive_all(&alice.send(bob.account(), "from before"));
+        let shown: Vec<_> = bob
+            .told()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Message(message) => Some((message.text, message.unconfirmed)),
+                _ => None,
+            })
+            .collect();
+        let expected = [
+            ("one", false),
+            ("two", false),
+            ("three", true),
+            ("four", false),
+            ("from before", true),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(text, unconfirmed)| (text.to_owned(), unconfirmed))
+        );
+        let changed = Event::DevicesChanged {
+            account: alice.account(),
+            changes: vec![DeviceChange::Replaced(alice.address().device)],
         };
         assert_eq!(bob.told().iter().filter(|event| **event == changed).count(), 1);
-        // What its former self sent before is still read.
-        let late = alice.send(bob.account(), "from before");
-        bob.receive_all(&late);
-        assert_eq!(bob.texts().last().unwrap(), "from before");
+    }
+
+    #[test]
+    fn x40_a_device_that_is_not_on_the_own_list_cannot_tell_us_what_we_wrote() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let mut ghost = Party::new(account(1), 2, 12);
+        let mut bob = Party::new(account(2), 1, 13);
+        phone.list(account(1), &[]);
+        let (to_phone, to_bob) = (phone.bundle(), bob.bundle());
+        ghost.claim(account(1), &[to_phone]);
+        ghost.claim(account(2), &[to_bob]);
+        let sent = ghost.send(bob.account(), "never written");
+        let to_phone = sent.iter().find(|carried| carried.to == phone.me.device).unwrap();
+        let before = phone.write(|tx, _| dump(tx));
+        assert_eq!(
+            phone.receive_once(&to_phone.envelope, false),
+            Received::AskForOwnList
+        );
+        assert_eq!(phone.write(|tx, _| dump(tx)), before);
+        phone.receive_once(&to_phone.envelope, true);
+        assert!(phone.texts().is_empty());
+        assert_eq!(reasons(&phone), [UndecryptableReason::Unlisted]);
+    }
+
+    #[test]
+    fn x37_x68_a_device_that_was_revoked_is_not_heard_any_more() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let mut laptop = Party::new(account(1), 2, 12);
+        phone.list(account(1), &[laptop.published()]);
+        let to_phone = phone.bundle();
+        laptop.claim(account(1), &[to_phone]);
+        phone.receive_all(&laptop.send(account(1), "while it was in"));
+        phone.list(account(1), &[]);
+        phone.receive_all(&laptop.send(account(1), "after it was revoked"));
+        assert_eq!(phone.texts(), ["while it was in"]);
     }
 
     #[test]
@@ -449,6 +505,7 @@ mod tests {
         let (to_laptop, to_bob) = (laptop.bundle(), bob.bundle());
         phone.claim(account(1), &[to_laptop]);
         phone.claim(account(2), &[to_bob]);
+        laptop.list(account(1), &[phone.published()]);
         let sent = phone.send(bob.account(), "from the phone");
         assert_eq!(sent.len(), 2);
         laptop.receive_all(&sent);

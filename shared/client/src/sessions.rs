@@ -373,7 +373,7 @@ mod tests {
     use super::*;
     use crate::{
         store::directory,
-        testing::{Carried, NOW, Party, account},
+        testing::{Carried, Party, account, signed_list},
         under_way::WINDOW,
     };
     use waxwing_wire::AccountId;
@@ -388,7 +388,7 @@ mod tests {
     /// The session a device sends with to another.
     fn current(party: &mut Party, other: DeviceAddress) -> [u8; 32] {
         party.write(|tx, _| {
-            let peer = directory::device(tx, other)?.unwrap().peer.unwrap();
+            let peer = directory::device(tx, other)?.unwrap().peer;
             Ok(sessions::current(tx, peer)?.unwrap().session.id())
         })
     }
@@ -543,7 +543,7 @@ mod tests {
             // Alice cannot use her sessions any more and opens a new one.
             let to = bob.address();
             alice.write(|tx, _| {
-                let peer = directory::device(tx, to)?.unwrap().peer.unwrap();
+                let peer = directory::device(tx, to)?.unwrap().peer;
                 sessions::retire_all(tx, peer)
             });
             let bundle = bob.bundle();
@@ -564,7 +564,7 @@ mod tests {
         for _ in 0..sessions::MAX_SESSIONS_PER_DEVICE + 20 {
             bob.receive_all(&alice.send(bob.account(), "flood"));
             alice.write(|tx, _| {
-                let peer = directory::device(tx, to)?.unwrap().peer.unwrap();
+                let peer = directory::device(tx, to)?.unwrap().peer;
                 sessions::retire_all(tx, peer)
             });
             let bundle = bob.bundle_without_one_time_prekey();
@@ -578,28 +578,25 @@ mod tests {
     }
 
     #[test]
-    fn x8_a_bundle_whose_signatures_do_not_verify_opens_nothing() {
+    fn x8_x15_x16_a_bundle_whose_signatures_do_not_verify_opens_nothing() {
         let (mut alice, mut bob) = pair();
         let good = bob.bundle();
         let mut other = Party::new(account(3), 1, 13);
         let strange = other.bundle();
-        let mut mutations = vec![good.clone(), good.clone(), good.clone(), good.clone()];
+        let list = signed_list(bob.account(), &[bob.published()]);
+        let mut mutations = vec![good.clone(); 5];
         mutations[0].published.identity.identity_key = strange.published.identity.identity_key;
         mutations[1].published.identity.signing_key = strange.published.identity.signing_key;
         mutations[2].published.signed_prekey.key = strange.published.signed_prekey.key;
         mutations[3].published.signed_prekey.id = waxwing_wire::KeyId::new(2).unwrap();
+        mutations[4].published.signed_prekey.kem_key = strange.published.signed_prekey.kem_key.clone();
         for bundle in mutations {
             assert!(verify_bundle(&bundle).is_err());
-            let (me, rng) = (alice.me.clone(), &mut alice.rng);
-            let refused: Result<_, OpenError> = alice.store.write_now(|tx| {
-                let asked = (bob.account(), None);
-                crate::directory::take_bundles(tx, rng, &me, asked, std::slice::from_ref(&bundle), NOW)
-            });
-            assert!(matches!(refused, Err(OpenError::InvalidKeys(_))));
+            let _refused_or_unlisted = alice.claim_beside(bob.account(), list.clone(), None, &[bundle]);
         }
         assert!(verify_bundle(&good).is_ok());
         let rows = |tx: &Transaction<'_>| {
-            Ok(tx.query_row("SELECT count(*) FROM peers", [], |row| row.get::<_, i64>(0))?)
+            Ok(tx.query_row("SELECT count(*) FROM sessions", [], |row| row.get::<_, i64>(0))?)
         };
         assert_eq!(alice.write(|tx, _| rows(tx)), 0);
     }

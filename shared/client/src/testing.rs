@@ -1,31 +1,41 @@
 //! Devices for tests: real stores, real sessions, and envelopes carried by hand.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 use rusqlite::Transaction;
 use tempfile::TempDir;
-use waxwing_protocol::keys::DeviceKeys;
+use waxwing_protocol::{
+    device_list::SignedDeviceList,
+    keys::{AccountKeyPair, DeviceKeys},
+};
 use waxwing_wire::{
-    AccountId, DeviceAddress, DeviceId, Envelope, EnvelopeId, MessageId, RegisteredDevice, RegistrationId,
-    claim::PrekeyBundle,
+    AccountId, DeviceAddress, DeviceId, DeviceList, Envelope, EnvelopeId, MessageId, RegisteredDevice,
+    RegistrationId, RequestId,
+    claim::{Bundles, PrekeyBundle},
     keys::{NewDevice, OneTimePrekey, PublishedDevice},
 };
 
 use crate::{
     channel,
     config::{Durability, StoreLocation},
-    directory,
+    devices,
+    directory::{self, Plan, TakeError},
     events::{Effects, Event},
     outbox::{self, Outgoing, Prepared},
-    prekeys, receive,
-    sessions::Me,
+    prekeys,
+    receive::{self, Received},
+    sessions::{self, Me},
     store::{
         Store, StoreError,
         identity::{self, ThisDevice},
         timeline,
     },
     transport::token::Credentials,
+    trust,
     under_way::UnderWay,
 };
 
@@ -46,6 +56,45 @@ pub(crate) struct Party {
 /// An account for tests.
 pub(crate) fn account(seed: u64) -> AccountId {
     AccountId::random(&mut StdRng::seed_from_u64(seed))
+}
+
+/// The key of an account for tests: one for each.
+pub(crate) fn account_key(account: AccountId) -> AccountKeyPair {
+    AccountKeyPair::generate(&mut seeded(account, 0))
+}
+
+/// Another key that the same account has after `times` take-overs.
+pub(crate) fn account_key_after(account: AccountId, times: u8) -> AccountKeyPair {
+    AccountKeyPair::generate(&mut seeded(account, times))
+}
+
+fn seeded(account: AccountId, times: u8) -> StdRng {
+    let mut seed = [times; 32];
+    seed[..16].copy_from_slice(&account.to_bytes());
+    StdRng::from_seed(seed)
+}
+
+/// A list with these devices, signed; each newer than all before it in this process.
+pub(crate) fn signed_list(account: AccountId, devices: &[PublishedDevice]) -> DeviceList {
+    static VERSION: AtomicU32 = AtomicU32::new(1);
+    let version = VERSION.fetch_add(1, Ordering::Relaxed);
+    signed_list_by(&account_key(account), account, version, devices)
+}
+
+/// A list with these devices, signed by this key under this version.
+pub(crate) fn signed_list_by(
+    key: &AccountKeyPair,
+    account: AccountId,
+    version: u32,
+    devices: &[PublishedDevice],
+) -> DeviceList {
+    let entry = |device: &PublishedDevice| {
+        let keys = sessions::verify_identity(&device.identity).unwrap();
+        devices::entry(device.device, device.registration, keys).unwrap()
+    };
+    let entries = devices.iter().map(entry).collect();
+    let list = SignedDeviceList::sign(key, account.to_bytes(), version, NOW, entries).unwrap();
+    trust::to_wire(&list).unwrap()
 }
 
 impl Party {
@@ -77,8 +126,10 @@ impl Party {
         let this = ThisDevice {
             keys: DeviceKeys::generate(&mut rng),
             registration: RegistrationId::random(&mut rng),
-            account: Some(account),
+            account,
             device: Some(address.device),
+            account_key: Some(account_key(account)),
+            removed: None,
         };
         let published = store
             .write_now::<_, StoreError>(|tx| {
@@ -134,7 +185,7 @@ impl Party {
             device: self.me.address().device,
             registration: self.published.registration,
             identity: self.published.identity,
-            signed_prekey: self.published.signed_prekey,
+            signed_prekey: self.published.signed_prekey.clone(),
         }
     }
 
@@ -164,10 +215,38 @@ impl Party {
 
     /// Learns all devices of an account by a claim.
     pub(crate) fn claim(&mut self, account: AccountId, bundles: &[PrekeyBundle]) -> Effects {
+        let listed: Vec<_> = bundles.iter().map(|bundle| bundle.published.clone()).collect();
+        let list = signed_list(account, &self.with_own(account, &listed));
+        self.claim_beside(account, list, None, bundles).unwrap()
+    }
+
+    /// Takes bundles beside a list.
+    pub(crate) fn claim_beside(
+        &mut self,
+        account: AccountId,
+        list: DeviceList,
+        asked: Option<&[DeviceId]>,
+        bundles: &[PrekeyBundle],
+    ) -> Result<Effects, TakeError> {
+        let claimed = Bundles {
+            request: RequestId::MIN,
+            account,
+            list,
+            bundles: bundles.to_vec(),
+        };
         let (me, now, rng) = (self.me.clone(), self.now, &mut self.rng);
         self.store
-            .write_now(|tx| directory::take_bundles(tx, rng, &me, (account, None), bundles, now))
-            .unwrap()
+            .write_now(|tx| directory::take_bundles(tx, rng, &me, asked, &claimed, now))
+    }
+
+    /// These devices, and among those of the own account this one.
+    fn with_own(&self, account: AccountId, devices: &[PublishedDevice]) -> Vec<PublishedDevice> {
+        let own = self.address().device;
+        let mut all = devices.to_vec();
+        if account == self.account() && !all.iter().any(|device| device.device == own) {
+            all.push(self.published());
+        }
+        all
     }
 
     /// Learns of another device as the only one of its account, and that we have none but this one.
@@ -179,10 +258,27 @@ impl Party {
 
     /// Learns the list of an account's devices, without bundles.
     pub(crate) fn list(&mut self, account: AccountId, devices: &[PublishedDevice]) -> Effects {
-        let me = self.me.clone();
+        let devices = self.with_own(account, devices);
+        let list = signed_list(account, &devices);
+        self.list_beside(account, &list, &devices).unwrap()
+    }
+
+    /// Takes a list, and what the service publishes beside it.
+    pub(crate) fn list_beside(
+        &mut self,
+        account: AccountId,
+        list: &DeviceList,
+        published: &[PublishedDevice],
+    ) -> Result<Effects, TakeError> {
+        let (me, now) = (self.me.clone(), self.now);
         self.store
-            .write_now(|tx| directory::take_list(tx, &me, account, devices))
-            .unwrap()
+            .write_now(|tx| directory::take_list(tx, &me, account, list, published, now))
+    }
+
+    /// What is to be done before an account can be written to.
+    pub(crate) fn plan(&mut self, account: AccountId) -> Plan {
+        let (me, now) = (self.me.clone(), self.now);
+        self.write(|tx, _| directory::plan(tx, &me, account, now))
     }
 
     /// Puts a text into the outbox.
@@ -218,11 +314,11 @@ impl Party {
     /// The envelopes of a message.
     pub(crate) fn carry(&self, outgoing: &Outgoing) -> Vec<Carried> {
         let id = EnvelopeId {
-            message: outgoing.message,
+            message: outgoing.message.message,
             from: self.address(),
         };
         let mut carried = Vec::new();
-        for recipient in &outgoing.recipients {
+        for recipient in &outgoing.message.recipients {
             for device in &recipient.devices {
                 let address = DeviceAddress {
                     account: recipient.account,
@@ -241,10 +337,21 @@ impl Party {
         carried
     }
 
-    /// Takes an envelope.
+    /// Takes an envelope. Where the own list is to be asked for, it was, and is the same.
     pub(crate) fn receive(&mut self, envelope: &Envelope) -> Effects {
+        match self.receive_once(envelope, false) {
+            Received::Dealt(effects) => effects,
+            Received::AskForOwnList => match self.receive_once(envelope, true) {
+                Received::Dealt(effects) => effects,
+                Received::AskForOwnList => panic!("asked twice"),
+            },
+        }
+    }
+
+    /// Takes an envelope.
+    pub(crate) fn receive_once(&mut self, envelope: &Envelope, own_list_is_new: bool) -> Received {
         let (me, now) = (self.me.clone(), self.now);
-        self.write(|tx, _| receive::envelope(tx, &me, envelope, now))
+        self.write(|tx, _| receive::envelope(tx, &me, envelope, own_list_is_new, now))
     }
 
     /// Takes those of these envelopes that are for this device.

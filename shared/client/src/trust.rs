@@ -309,3 +309,163 @@ fn change(change: &device_list::DeviceChange) -> Result<DeviceChange, StoreError
     let number = DeviceId::new(listed.number().into()).map_err(|_| StoreError::Damaged("list of devices"))?;
     Ok(make(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        directory::{Plan, TakeError},
+        events::Event,
+        store::dump,
+        testing::{Party, account, account_key, account_key_after, signed_list_by},
+        under_way::UnderWay,
+    };
+
+    fn alice_who_knows_bob() -> (Party, Party) {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.claim(account(1), &[]);
+        let bundle = bob.bundle();
+        let list = signed_list_by(&account_key(account(2)), account(2), 5, &[bob.published()]);
+        alice.claim_beside(account(2), list, None, &[bundle]).unwrap();
+        (alice, bob)
+    }
+
+    fn refused(alice: &mut Party, list: &DeviceList) -> ListError {
+        let before = alice.write(|tx, _| dump(tx));
+        let Err(TakeError::List(error)) = alice.list_beside(account(2), list, &[]) else {
+            panic!("it was taken")
+        };
+        assert_eq!(alice.write(|tx, _| dump(tx)), before);
+        error
+    }
+
+    #[test]
+    fn x31_a_list_that_goes_back_or_says_two_things_or_does_not_verify_changes_nothing() {
+        let (mut alice, bob) = alice_who_knows_bob();
+        let laptop = Party::new(account(2), 2, 13);
+        let key = account_key(account(2));
+        let both = [bob.published(), laptop.published()];
+        let older = signed_list_by(&key, account(2), 4, &both);
+        assert_eq!(refused(&mut alice, &older), ListError::Rollback);
+        let other = signed_list_by(&key, account(2), 5, &both);
+        assert_eq!(refused(&mut alice, &other), ListError::Equivocation);
+        let mut forged = signed_list_by(&key, account(2), 6, &[bob.published()]);
+        forged
+            .devices
+            .push(signed_list_by(&key, account(2), 6, &both).devices.remove(1));
+        assert_eq!(refused(&mut alice, &forged), ListError::Invalid);
+        let of_another = signed_list_by(&key, account(3), 6, &both);
+        assert_eq!(refused(&mut alice, &of_another), ListError::Invalid);
+        let back_under_another_key = signed_list_by(&account_key_after(account(2), 1), account(2), 5, &both);
+        assert_eq!(refused(&mut alice, &back_under_another_key), ListError::Rollback);
+    }
+
+    #[test]
+    fn x63_after_a_change_of_the_account_key_nothing_is_sent_until_the_app_answers() {
+        let (mut alice, bob) = alice_who_knows_bob();
+        alice.write_to(bob.account(), "written before");
+        let mut again = Party::new(account(2), 1, 13);
+        let list = signed_list_by(
+            &account_key_after(account(2), 1),
+            account(2),
+            6,
+            &[again.published()],
+        );
+        for _ in 0..2 {
+            alice
+                .list_beside(account(2), &list, &[again.published()])
+                .unwrap();
+        }
+        alice.write_to(bob.account(), "written after");
+        let told = alice.told();
+        let [
+            Event::AccountKeyChanged {
+                account: whose,
+                fingerprint,
+            },
+        ] = told[..]
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!(whose, account(2));
+        let states = |alice: &Party| -> Vec<_> {
+            let messages = alice
+                .store
+                .read_now(|tx| messages::of_conversation(tx, account(2)));
+            messages.unwrap().iter().map(|message| message.state).collect()
+        };
+        assert_eq!(states(&alice), [MessageState::Held, MessageState::Held]);
+        assert_eq!(alice.plan(account(2)), Plan::Held);
+        let held = alice.prepare(UnderWay::default());
+        assert!(held.outgoing.is_empty() && held.learn.is_empty());
+        // What arrives is shown, and marked.
+        let to_alice = alice.bundle();
+        again.claim(account(1), &[to_alice]);
+        again.claim(account(2), &[]);
+        alice.receive_all(&again.send(account(1), "it is me"));
+        let last = alice.told().pop();
+        assert!(matches!(last, Some(Event::Message(message)) if message.unconfirmed));
+
+        let (me, now) = (alice.me.clone(), alice.now);
+        let wrong = Fingerprint::of(account_key_after(account(2), 9).public()).unwrap();
+        let refused: Result<(), TrustError> = alice
+            .store
+            .write_now(|tx| believe(tx, &me, account(2), wrong, now));
+        assert!(matches!(refused, Err(TrustError::OtherKey)));
+        alice
+            .store
+            .write_now(|tx| believe(tx, &me, account(2), fingerprint, now))
+            .unwrap();
+        assert_eq!(
+            states(&alice)[..2],
+            [MessageState::Pending, MessageState::Pending]
+        );
+        let sent: Vec<_> = alice.prepare(UnderWay::default()).outgoing;
+        for outgoing in &sent {
+            let carried = alice.carry(outgoing);
+            assert!(carried.iter().all(|carried| carried.to == again.me.device));
+            again.receive_all(&carried);
+        }
+        assert_eq!(again.texts(), ["written before", "written after"]);
+    }
+
+    #[test]
+    fn an_app_may_stay_with_the_key_it_knew() {
+        let (mut alice, bob) = alice_who_knows_bob();
+        let known = Fingerprint::of(account_key(account(2)).public()).unwrap();
+        let list = signed_list_by(
+            &account_key_after(account(2), 1),
+            account(2),
+            6,
+            &[bob.published()],
+        );
+        alice.list_beside(account(2), &list, &[]).unwrap();
+        assert_eq!(alice.plan(account(2)), Plan::Held);
+        let (me, now) = (alice.me.clone(), alice.now);
+        alice
+            .store
+            .write_now(|tx| believe(tx, &me, account(2), known, now))
+            .unwrap();
+        assert_eq!(alice.plan(account(2)), Plan::Fetch);
+    }
+
+    #[test]
+    fn x68_a_device_that_its_own_account_left_out_knows_that_it_is_out() {
+        let mut laptop = Party::on_disk(account(1), 2, 11);
+        let phone = Party::new(account(1), 1, 12);
+        laptop.list(account(1), &[phone.published()]);
+        let list = crate::testing::signed_list(account(1), &[phone.published()]);
+        laptop.list_beside(account(1), &list, &[]).unwrap();
+        laptop.reopen();
+        let this = laptop.store.read_now(identity::load).unwrap().unwrap();
+        assert_eq!(this.removed, Some(RemovalReason::Revoked));
+        let last = laptop.told().pop();
+        assert_eq!(
+            last,
+            Some(Event::Removed {
+                reason: RemovalReason::Revoked
+            })
+        );
+    }
+}

@@ -91,8 +91,8 @@ mod tests {
     use crate::{store::outbox::EntryId, testing::account};
 
     fn outgoing(number: usize, sizes: &[usize]) -> Outgoing {
-        let devices = sizes.iter().map(|bytes| RecipientDevice {
-            device: DeviceId::MAX,
+        let devices = (100..).zip(sizes).map(|(device, bytes)| RecipientDevice {
+            device: DeviceId::new(device).unwrap(),
             registration: RegistrationId::MAX,
             ciphertext: Ciphertext::from_vec(vec![7; *bytes]).unwrap(),
         });

@@ -244,6 +244,7 @@ mod tests {
             sink.publish(Effects {
                 events: Vec::new(),
                 grew: Some(position),
+                ..Effects::default()
             });
         }
         sink.close();

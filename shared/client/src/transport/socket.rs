@@ -332,7 +332,7 @@ mod tests {
             .remove(0);
         let link = driven.link.clone();
         let sent = outgoing.clone();
-        let sending = tokio::spawn(async move { link.send(sent.message, sent.recipients).await });
+        let sending = tokio::spawn(async move { link.send(vec![sent.message]).await });
         let Some(Ok(Message::Text(frame))) = driven.service.next().await else {
             panic!("no text")
         };
@@ -340,7 +340,7 @@ mod tests {
         let Ok(ClientFrame::Send(send)) = ClientFrame::parse(&frame) else {
             panic!("not a send")
         };
-        assert_eq!(send.recipients, outgoing.recipients);
+        assert_eq!(send.messages, [outgoing.message]);
         sending.abort();
     }
 

@@ -15,7 +15,7 @@ use aws_lambda_events::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use waxwing_backend::{Backend, requests::admit, sockets::ConnectionId};
+use waxwing_backend::{Backend, disconnect::hang_up, requests::admit, sockets::ConnectionId};
 use waxwing_wire::{
     ClientFrame, DeviceAddress, ErrorCode, Problem, RegisteredDevice, RequestId, ServiceFrame,
     frame::Refused, limits::MAX_MESSAGE_BYTES,
@@ -78,13 +78,30 @@ where
 {
     let event = parse(event)?;
     let result = match admitted(backend, &event).await {
-        Ok(device) => match frame(&event) {
-            Ok(frame) => handle(device, frame).await,
+        Ok(Sender { device, connection }) => match frame(&event) {
+            Ok(frame) => close_if_gone(backend, &connection, handle(device, frame).await).await,
             Err(problem) => Err(problem),
         },
         Err(problem) => Err(problem),
     };
     reply(&result.unwrap_or_else(|problem| refusal(&event, problem)))
+}
+
+/// A device that is not in its account any more keeps no connection, should the one who removed it not have been able
+/// to close it.
+async fn close_if_gone(
+    backend: &Backend,
+    connection: &ConnectionId,
+    result: Result<ServiceFrame, Problem>,
+) -> Result<ServiceFrame, Problem> {
+    if let Err(Problem {
+        code: ErrorCode::Unauthorized,
+        ..
+    }) = result
+    {
+        hang_up(backend, connection).await;
+    }
+    result
 }
 
 /// Reads the event of a frame that no route takes, and replies with what `refuse` says of its body.
@@ -129,14 +146,11 @@ fn connection(
     })
 }
 
-/// The device that sent the frame, if its account may make another request.
-async fn admitted(
-    backend: &Backend,
-    event: &ApiGatewayWebsocketProxyRequest,
-) -> Result<RegisteredDevice, Problem> {
-    let Sender { device, connection } = sender(&event.request_context)?;
-    admit(backend, device.address.account, Some(&connection)).await?;
-    Ok(device)
+/// Who sent the frame, if the account may make another request.
+async fn admitted(backend: &Backend, event: &ApiGatewayWebsocketProxyRequest) -> Result<Sender, Problem> {
+    let sender = sender(&event.request_context)?;
+    admit(backend, sender.device.address.account, Some(&sender.connection)).await?;
+    Ok(sender)
 }
 
 fn sender(context: &ApiGatewayWebsocketProxyRequestContext) -> Result<Sender, Problem> {

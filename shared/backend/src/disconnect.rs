@@ -46,6 +46,12 @@ pub async fn disconnect(
     Ok(())
 }
 
+/// Closes a connection over which a device spoke that is not in its account any more. A failure is logged where it
+/// happens; the next frame leads here again.
+pub async fn hang_up(backend: &Backend, connection: &ConnectionId) {
+    let _ = backend.sockets.close(connection).await;
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

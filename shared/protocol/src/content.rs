@@ -3,11 +3,11 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text |
+//! | 1 | kind of the body: 1 text, 2 reset |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
-//! | … | body; text is UTF-8 |
+//! | … | body; text is UTF-8, a reset is one byte: 1 unreadable, 2 overdue |
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
@@ -28,6 +28,7 @@ const HEAD_BYTES: usize = 1 + 1 + 8 + 8 + 16;
 pub const MAX_BODY_BYTES: usize = padding::MAX_CONTENT_BYTES - HEAD_BYTES;
 
 const TEXT_KIND: u8 = 1;
+const RESET_KIND: u8 = 2;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +49,17 @@ pub struct Content {
 pub enum Body {
     /// A text for people.
     Text(String),
+    /// First message of a session that was opened on purpose: all older ones with its sender are to be retired.
+    Reset(ResetReason),
+}
+
+/// Why a session was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// What came could not be decrypted.
+    Unreadable,
+    /// A post-quantum step was [overdue](crate::Session::post_quantum_step_is_overdue).
+    Overdue,
 }
 
 /// Why content could not be written.
@@ -75,6 +87,12 @@ pub enum DecodeError {
         /// The message's number in its channel.
         sequence: u64,
     },
+    /// A reset for no reason this code knows. The message counts all the same.
+    #[error("unknown reason of a reset")]
+    Reset {
+        /// The message's number in its channel.
+        sequence: u64,
+    },
     /// A text that is not UTF-8. The message counts all the same.
     #[error("the text is not UTF-8")]
     Text {
@@ -87,7 +105,9 @@ impl DecodeError {
     /// The message's number in its channel, if it could be read.
     pub fn sequence(&self) -> Option<u64> {
         match *self {
-            Self::Kind { sequence, .. } | Self::Text { sequence } => Some(sequence),
+            Self::Kind { sequence, .. } | Self::Reset { sequence } | Self::Text { sequence } => {
+                Some(sequence)
+            }
             Self::Length | Self::Version(_) => None,
         }
     }
@@ -107,6 +127,8 @@ impl Content {
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let (kind, body) = match &self.body {
             Body::Text(text) => (TEXT_KIND, text.as_bytes()),
+            Body::Reset(ResetReason::Unreadable) => (RESET_KIND, [1].as_slice()),
+            Body::Reset(ResetReason::Overdue) => (RESET_KIND, [2].as_slice()),
         };
         if body.len() > MAX_BODY_BYTES {
             return Err(EncodeError::TooLong);
@@ -138,6 +160,11 @@ impl Content {
             TEXT_KIND => str::from_utf8(reader.rest())
                 .map(|text| Body::Text(text.to_owned()))
                 .map_err(|_| DecodeError::Text { sequence })?,
+            RESET_KIND => match reader.rest() {
+                [1] => Body::Reset(ResetReason::Unreadable),
+                [2] => Body::Reset(ResetReason::Overdue),
+                _ => return Err(DecodeError::Reset { sequence }),
+            },
             kind => return Err(DecodeError::Kind { kind, sequence }),
         };
         Ok(Self {
@@ -162,6 +189,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Reset(reason) => write!(f, "Reset({reason:?})"),
         }
     }
 }
@@ -237,6 +265,26 @@ mod tests {
             }
         );
         assert_eq!(error.sequence(), Some(0x0102_0304_0506_0708));
+    }
+
+    #[test]
+    fn x28_a_reset_is_a_body_like_any_other() {
+        for (reason, byte) in [(ResetReason::Unreadable, 1), (ResetReason::Overdue, 2)] {
+            let reset = Content {
+                body: Body::Reset(reason),
+                ..content("")
+            };
+            let encoded = reset.encode().unwrap();
+            assert_eq!((encoded[1], &encoded[HEAD_BYTES..]), (2, [byte].as_slice()));
+            assert_eq!(Content::decode(&encoded), Ok(reset));
+        }
+        for body in [[].as_slice(), &[0], &[3], &[1, 1]] {
+            let mut encoded = content("").encode().unwrap();
+            encoded[1] = 2;
+            encoded.extend_from_slice(body);
+            let sequence = 0x0102_0304_0506_0708;
+            assert_eq!(Content::decode(&encoded), Err(DecodeError::Reset { sequence }));
+        }
     }
 
     #[test]

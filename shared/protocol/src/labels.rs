@@ -33,6 +33,9 @@ pub(crate) const RATCHET_KEM_CONFIRMATION: &[u8] = b"Waxwing v1 ratchet kem conf
 /// Before what names an opening that was answered without a one-time prekey.
 pub(crate) const ANSWERED_OPENING: &[u8] = b"Waxwing v1 answered opening\0";
 
+/// Before a content, in the digest that shows whether its number was used for another.
+pub(crate) const CONTENT_DIGEST: &[u8] = b"Waxwing v1 content digest\0";
+
 /// First bytes of the associated data of every message.
 pub(crate) const MESSAGE: &[u8] = b"Waxwing v1 message\0";
 
@@ -78,6 +81,7 @@ mod tests {
         RATCHET_KEM_SECRET,
         RATCHET_KEM_CONFIRMATION,
         ANSWERED_OPENING,
+        CONTENT_DIGEST,
         MESSAGE,
         IDENTITY_SIGNATURE,
         SIGNED_PREKEY_SIGNATURE,

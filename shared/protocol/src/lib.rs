@@ -10,6 +10,7 @@
 //! - [`keys`]: the keys of a device; ours and theirs are different types.
 //! - [`handshake`]: [`initiate`](handshake::initiate) and [`respond`](handshake::respond) make a session.
 //! - [`session`]: [`Session`] encrypts and decrypts.
+//! - [`management`]: which session to use, when to replace one, what to make of a copy.
 //! - [`message`]: what crosses the network. [`content`]: what it says, [`padding`] included.
 //! - Around people rather than messages, specified in `docs/accounts.md`: [`device_list`] (which devices an account has),
 //!   [`safety_number`] (what two people compare), [`linking`] (how a new device joins), [`pin`] (registration lock).
@@ -69,6 +70,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod accounts_vectors;
 mod codec;
 pub mod content;
 pub mod device_list;
@@ -76,6 +79,7 @@ pub mod handshake;
 pub mod keys;
 mod labels;
 pub mod linking;
+pub mod management;
 pub mod message;
 pub mod padding;
 pub mod pin;
@@ -88,6 +92,6 @@ mod testing;
 #[cfg(test)]
 mod vectors;
 
-pub use content::{Body, Content};
+pub use content::{Body, Content, ResetReason};
 pub use message::{Message, PrekeyMessage, RatchetMessage};
 pub use session::Session;

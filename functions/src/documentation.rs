@@ -5,13 +5,14 @@ use waxwing_wire::{ErrorCode, limits};
 const API: &str = include_str!("../../docs/api.md");
 
 /// Every code. The match makes the compiler ask for a new one here.
-const CODES: [ErrorCode; 14] = {
+const CODES: [ErrorCode; 24] = {
     use ErrorCode::*;
     const fn known(code: ErrorCode) -> ErrorCode {
         match code {
             Malformed | UnknownAction | Unauthorized | UnknownAccount | AccountTaken | TooManyDevices
-            | TooLarge | InvalidKey | InvalidSignature | MessageIdReused | StalePrekey | RateLimited
-            | Unavailable | Internal => code,
+            | TooLarge | InvalidKey | InvalidSignature | MessageIdReused | StalePrekey | PrekeyConflict
+            | KeysDiffer | InvalidPhone | WrongCode | InvalidTicket | RegistrationLocked | WrongPin
+            | InvalidList | StaleList | InvalidLink | RateLimited | Unavailable | Internal => code,
         }
     }
     [
@@ -26,6 +27,16 @@ const CODES: [ErrorCode; 14] = {
         InvalidSignature,
         MessageIdReused,
         StalePrekey,
+        PrekeyConflict,
+        KeysDiffer,
+        InvalidPhone,
+        WrongCode,
+        InvalidTicket,
+        RegistrationLocked,
+        WrongPin,
+        InvalidList,
+        StaleList,
+        InvalidLink,
         RateLimited,
         Unavailable,
         Internal,

@@ -15,7 +15,7 @@ use std::{
 use waxwing_functions::{
     FUNCTIONS, Trigger,
     config::Environment,
-    tables::{devices, keys, mailbox, prekeys},
+    tables::{accounts, codes, devices, keys, limits, links, locks, mailbox, phones, prekeys, tickets},
 };
 use waxwing_local::{
     runner::TEMPLATE,
@@ -110,49 +110,62 @@ fn every_route_leads_to_the_function_that_was_written_for_it() {
 fn every_table_has_the_keys_and_the_time_to_live_that_the_code_uses() {
     use KeyType::{Binary, Number};
     let template = template();
-    let environment = &template.functions["send"].environment;
+    let environments = template.functions.values().map(|function| &function.environment);
+    let environment: BTreeMap<_, _> = environments.flatten().collect();
     let by_name: BTreeMap<_, _> = template
         .tables
         .values()
         .map(|table| (&table.name, table))
         .collect();
-    let table = |variable: &str| -> &TableSpec { by_name[&environment[variable]] };
-    let sort_key = |table: &TableSpec| {
-        table
-            .sort_key
-            .as_ref()
-            .map(|key| (key.name.clone(), key.kind))
-            .unwrap()
-    };
     let expected = [
+        ("ACCOUNTS_TABLE", accounts::PARTITION_KEY, None, None),
+        ("CODES_TABLE", codes::PARTITION_KEY, None, Some(codes::EXPIRES_AT)),
         (
             "DEVICES_TABLE",
             devices::PARTITION_KEY,
-            devices::SORT_KEY,
-            Binary,
+            Some((devices::SORT_KEY, Binary)),
             None,
         ),
-        ("KEYS_TABLE", keys::PARTITION_KEY, keys::SORT_KEY, Binary, None),
         (
-            "PREKEYS_TABLE",
-            prekeys::PARTITION_KEY,
-            prekeys::SORT_KEY,
-            Number,
+            "KEYS_TABLE",
+            keys::PARTITION_KEY,
+            Some((keys::SORT_KEY, Binary)),
             None,
         ),
+        (
+            "LIMITS_TABLE",
+            limits::PARTITION_KEY,
+            None,
+            Some(limits::EXPIRES_AT),
+        ),
+        ("LINKS_TABLE", links::PARTITION_KEY, None, Some(links::EXPIRES_AT)),
+        ("LOCKS_TABLE", locks::PARTITION_KEY, None, None),
         (
             "MAILBOX_TABLE",
             mailbox::PARTITION_KEY,
-            mailbox::SORT_KEY,
-            Binary,
+            Some((mailbox::SORT_KEY, Binary)),
             Some(mailbox::EXPIRES_AT),
         ),
+        ("PHONES_TABLE", phones::PARTITION_KEY, None, None),
+        (
+            "PREKEYS_TABLE",
+            prekeys::PARTITION_KEY,
+            Some((prekeys::SORT_KEY, Number)),
+            None,
+        ),
+        (
+            "TICKETS_TABLE",
+            tickets::PARTITION_KEY,
+            None,
+            Some(tickets::EXPIRES_AT),
+        ),
     ];
-    for (variable, partition_key, sort, sort_type, expires_at) in expected {
-        let table = table(variable);
+    for (variable, partition_key, sort, expires_at) in expected {
+        let table: &TableSpec = by_name[environment[&variable.to_owned()]];
         assert_eq!(table.partition_key.name, partition_key, "{variable}");
         assert_eq!(table.partition_key.kind, Binary, "{variable}");
-        assert_eq!(sort_key(table), (sort.to_owned(), sort_type), "{variable}");
+        let sort_key = table.sort_key.as_ref().map(|key| (key.name.as_str(), key.kind));
+        assert_eq!(sort_key, sort, "{variable}");
         assert_eq!(table.ttl_attribute.as_deref(), expires_at, "{variable}");
     }
     assert_eq!(
@@ -160,6 +173,31 @@ fn every_table_has_the_keys_and_the_time_to_live_that_the_code_uses() {
         expected.len(),
         "the template has a table the code does not know"
     );
+}
+
+#[test]
+fn every_function_and_every_table_is_watched_and_no_alarm_watches_more_than_it_can() {
+    const METRICS_OF_AN_ALARM: usize = 10;
+    let template = template();
+    let watched = |metric: &str, dimension: &str, resource: &str| {
+        let line =
+            format!("MetricName: {metric}, Dimensions: [{{ Name: {dimension}, Value: !Ref {resource} }}]");
+        assert_eq!(TEMPLATE.matches(&line).count(), 1, "{metric} of {resource}");
+    };
+    for function in template.functions.values() {
+        watched("Errors", "FunctionName", &function.logical_id);
+    }
+    for table in template.tables.keys() {
+        watched("ReadThrottleEvents", "TableName", table);
+        watched("WriteThrottleEvents", "TableName", table);
+    }
+    for alarm in TEMPLATE.split("Type: AWS::CloudWatch::Alarm").skip(1) {
+        let alarm = alarm.split("\n\n").next().unwrap();
+        assert!(
+            alarm.matches("MetricStat:").count() <= METRICS_OF_AN_ALARM,
+            "{alarm}"
+        );
+    }
 }
 
 #[test]

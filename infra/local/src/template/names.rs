@@ -242,7 +242,10 @@ mod tests {
         let resources = resources.as_object().unwrap();
         let names = Names::new(&surroundings, resources);
         let given = |resource: &str, property: &str| {
-            Ok(names.property(resource, property).and_then(Value::as_str).map(str::to_owned))
+            Ok(names
+                .property(resource, property)
+                .and_then(Value::as_str)
+                .map(str::to_owned))
         };
         let alias = names.of("Talk.Alias", given).unwrap().unwrap();
         assert_eq!(alias, "arn:aws:lambda:us-east-1:000000000000:function:local-Talk");

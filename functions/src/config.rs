@@ -11,6 +11,12 @@ const OWN_CRATES: [&str; 2] = ["waxwing_backend", "waxwing_functions"];
 /// The most that other crates log. Below it the SDK would log the requests it makes.
 const MOST_OF_OTHERS: LevelFilter = LevelFilter::WARN;
 
+/// Functions that deal with phone numbers, and with the PINs that protect them.
+const WITH_PHONE_NUMBERS: [&str; 4] = ["challenge", "confirm", "register", "lock"];
+
+/// The function that sends codes.
+const WITH_SMS: &str = "challenge";
+
 /// Everything one process is told.
 #[derive(Debug)]
 pub struct Environment {
@@ -18,6 +24,8 @@ pub struct Environment {
     pub function: &'static Function,
     /// `LOG_LEVEL`: `error`, `warn`, `info` or `debug`.
     pub log_level: LevelFilter,
+    /// `METRICS`: whether each invocation writes a metric.
+    pub metrics: bool,
     /// What the service is told.
     pub backend: waxwing_backend::Config,
 }
@@ -31,6 +39,9 @@ pub enum EnvironmentError {
     /// `LOG_LEVEL` is no level.
     #[error("LOG_LEVEL is not error, warn, info or debug: {0:?}")]
     LogLevel(String),
+    /// `METRICS` is neither on nor off.
+    #[error("METRICS is neither on nor off: {0:?}")]
+    Metrics(String),
     /// A variable of the backend is missing or wrong.
     #[error(transparent)]
     Backend(#[from] ConfigError),
@@ -63,10 +74,24 @@ impl Environment {
             "debug" => LevelFilter::DEBUG,
             _ => return Err(EnvironmentError::LogLevel(level)),
         };
+        let metrics = match lookup("METRICS").unwrap_or_default() {
+            metrics if metrics == "on" => true,
+            metrics if metrics == "off" || metrics.is_empty() => false,
+            metrics => return Err(EnvironmentError::Metrics(metrics)),
+        };
+        let function = find(&handler).ok_or(EnvironmentError::Handler(handler))?;
+        let backend = waxwing_backend::Config::read(lookup)?;
+        if WITH_PHONE_NUMBERS.contains(&function.name) && backend.phone_hash_key.is_none() {
+            return Err(ConfigError::Missing("PHONE_HASH_KEY").into());
+        }
+        if function.name == WITH_SMS && backend.sms_daily_ceiling.is_none() {
+            return Err(ConfigError::Missing("SMS_DAILY_CEILING").into());
+        }
         Ok(Self {
-            function: find(&handler).ok_or(EnvironmentError::Handler(handler))?,
+            function,
             log_level,
-            backend: waxwing_backend::Config::read(lookup)?,
+            metrics,
+            backend,
         })
     }
 
@@ -90,7 +115,11 @@ mod tests {
                 "_HANDLER" => handler,
                 "LOG_LEVEL" => level,
                 "CONNECTIONS_ENDPOINT" => "https://api.example/prod",
-                "AWS_ENDPOINT_URL" | "AWS_SESSION_TOKEN" => return None,
+                "REQUESTS_PER_MINUTE" => "500",
+                "METRICS" => "off",
+                "AWS_ENDPOINT_URL" | "AWS_SESSION_TOKEN" | "PHONE_HASH_KEY" | "SMS_DAILY_CEILING" => {
+                    return None;
+                }
                 _ => "set",
             };
             Some(value.to_owned())
@@ -102,6 +131,14 @@ mod tests {
         assert_eq!(read("ack", "warn").unwrap().function.name, "ack");
         let error = read("acknowledge", "warn").unwrap_err();
         assert_eq!(error, EnvironmentError::Handler("acknowledge".into()));
+    }
+
+    #[test]
+    fn a_function_without_what_it_needs_does_not_start() {
+        for handler in WITH_PHONE_NUMBERS {
+            let error = read(handler, "warn").unwrap_err();
+            assert_eq!(error, ConfigError::Missing("PHONE_HASH_KEY").into(), "{handler}");
+        }
     }
 
     #[test]

@@ -11,14 +11,18 @@
 mod ack;
 mod answer;
 mod authorize;
+mod challenge;
 mod check;
 mod claim;
 pub mod config;
+mod confirm;
 mod connect;
 mod disconnect;
 mod fetch;
 mod http;
 mod link;
+mod lock;
+pub mod metrics;
 mod offer;
 mod receive;
 mod register;
@@ -123,7 +127,18 @@ pub const FUNCTIONS: &[Function] = &[
     function("receive", on_route("receive"), handler!(receive)),
     function("claim", on_route("claim"), handler!(claim)),
     function("reject", on_route("$default"), handler!(reject)),
+    function(
+        "challenge",
+        on_request("POST", "/v1/verification"),
+        handler!(challenge),
+    ),
+    function(
+        "confirm",
+        on_request("POST", "/v1/verification/confirm"),
+        handler!(confirm),
+    ),
     function("register", on_request("POST", "/v1/accounts"), handler!(register)),
+    function("lock", on_request("POST", "/v1/lock"), handler!(lock)),
     function("offer", on_request("POST", "/v1/links"), handler!(offer)),
     function("link", on_request("POST", "/v1/devices"), handler!(link)),
     function("answer", on_request("POST", "/v1/links/answer"), handler!(answer)),

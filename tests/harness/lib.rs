@@ -1,6 +1,7 @@
 //! What the stories share: a running service, people with devices, devices driven frame by frame, and a
 //! network between them that loses what it is told to lose.
 
+pub mod accounts;
 pub mod network;
 pub mod people;
 pub mod raw;

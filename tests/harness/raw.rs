@@ -13,14 +13,18 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http::header::AUTHORIZATION},
 };
 use waxwing_client::wire::{
-    AccountId, DeviceAddress, DeviceId, KeyId, PublicKey, RegisteredDevice, RegistrationId, Signature,
+    AccountId, KemKey, KeyId, PublicKey, RegisteredDevice, RegistrationId, Signature,
     keys::{DeviceIdentity, NewDevice, OneTimePrekey, SignedPrekey},
     limits::MAX_TOKEN_LIFE_SECONDS,
-    register::RegisterRequest,
     token::{self, Claims},
 };
 
-use crate::{Service, service::ServiceClock, within_patience};
+use crate::{
+    Service,
+    accounts::{Registrant, some_number},
+    service::ServiceClock,
+    within_patience,
+};
 
 /// A registered device with its keys, and no client library around it.
 pub struct RawDevice {
@@ -46,6 +50,8 @@ pub fn new_keys(one_time_prekeys: u32) -> NewKeys {
     let signing = SigningKey::generate_from_rng(&mut rng);
     let identity_key = fresh_public_key(&mut rng);
     let prekey = fresh_public_key(&mut rng);
+    // Well formed, and nobody's: no raw device is written to.
+    let kem_key = KemKey::from_slice(&[0; KemKey::BYTES]).unwrap();
     let one_time_prekeys = (1..=one_time_prekeys)
         .map(|id| OneTimePrekey {
             id: key_id(id),
@@ -72,16 +78,18 @@ pub fn new_keys(one_time_prekeys: u32) -> NewKeys {
                     b"Waxwing v1 signed prekey",
                     1u32.to_be_bytes().as_slice(),
                     prekey.as_bytes(),
+                    kem_key.as_bytes(),
                 ]
                 .concat(),
             ),
+            kem_key,
         },
     };
     NewKeys { public, signing }
 }
 
 /// ECDSA as docs/api.md says: deterministic, low s, r and s side by side.
-fn sign(key: &SigningKey, message: &[u8]) -> Signature {
+pub fn sign(key: &SigningKey, message: &[u8]) -> Signature {
     let signature: p256::ecdsa::Signature = key.sign(message);
     Signature::from_slice(&signature.normalize_s().to_bytes()).unwrap()
 }
@@ -106,32 +114,20 @@ fn fresh_public_key(rng: &mut StdRng) -> PublicKey {
 impl RawDevice {
     /// Registers a new account with one device that has `one_time_prekeys` one-time prekeys.
     pub async fn register(service: &Service, one_time_prekeys: u32) -> Self {
-        let keys = new_keys(one_time_prekeys);
-        let mut rng: StdRng = rand::make_rng();
-        let account = AccountId::random(&mut rng);
-        let request = RegisterRequest {
-            account,
-            device: keys.public.clone(),
-        };
+        let registrant = Registrant::new(&some_number(), one_time_prekeys);
+        let confirmed = registrant.verify(service).await;
+        assert_eq!(confirmed.status, 200, "{confirmed:?}");
+        let registered = registrant.register(service).await;
+        assert_eq!(registered.status, 200, "{registered:?}");
+        registrant.device(service)
+    }
+
+    /// The device that has this registration and key.
+    pub fn new(service: &Service, device: RegisteredDevice, signing: SigningKey) -> Self {
         let endpoints = service.endpoints();
-        let url = format!("{}/v1/accounts", endpoints.http_url);
-        let response = reqwest::Client::new()
-            .post(url)
-            .json(&request)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
-        let address = DeviceAddress {
-            account,
-            device: DeviceId::MIN,
-        };
         Self {
-            device: RegisteredDevice {
-                address,
-                registration: keys.public.registration,
-            },
-            signing: keys.signing,
+            device,
+            signing,
             clock: service.clock(),
             websocket_url: endpoints.websocket_url,
             http_url: endpoints.http_url,

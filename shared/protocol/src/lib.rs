@@ -16,6 +16,17 @@
 //!   [`safety_number`] (what two people compare), [`linking`] (how a new device joins), [`pin`] (registration lock).
 //! - Inside: `labels` (all of them), `primitives` (all that touches a cryptographic crate), `codec`.
 //!
+//! # Faster, with AWS-LC
+//! Curve, ciphers and hashes are pure Rust by default: that is the reference. With the feature `accelerated`, the crate
+//! `aws-lc-rs` does key agreement, public keys, verification and AES-GCM; every byte stays the same, and tests hold the
+//! two against each other. A handshake then costs about a third. An app asks for it in its own manifest, and needs a C
+//! compiler to build AWS-LC:
+//! ```toml
+//! waxwing-client = { version = "0.1", features = ["accelerated"] }     # or waxwing-protocol itself
+//! ```
+//! Signing stays with the pure crates: signatures are deterministic (RFC 6979), and AWS-LC's are not. So does
+//! decoding of compressed points, where AWS-LC is slower. `docs/benchmarks.md` has the figures.
+//!
 //! # Example
 //! Bob publishes keys; Alice writes to him while he is away.
 //! ```

@@ -137,7 +137,8 @@ impl Conversation {
         let Some(sent) = side.inbox.last() else { return };
         let mut bytes = sent.bytes.clone();
         // Half of them in the head, where the fields are; the others anywhere.
-        let bit = which * if which % 2 == 0 { 5 } else { 641 } % (bytes.len() * 8);
+        let stride = if which.is_multiple_of(2) { 5 } else { 641 };
+        let bit = which * stride % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         side.refuse(from, &bytes);
     }

@@ -16,7 +16,7 @@ fn steps_of(burst: u32, length: usize, messages: u32) -> Vec<u32> {
     let (mut steps, mut since) = (Vec::new(), 0);
     let content = vec![7; length];
     for number in 0..messages {
-        let (from, to) = if (number / burst) % 2 == 0 {
+        let (from, to) = if (number / burst).is_multiple_of(2) {
             (&mut alice, &mut bob)
         } else {
             (&mut bob, &mut alice)

@@ -1,10 +1,7 @@
 //! Getting into an account request by request: numbers, codes, tickets, signed lists. For what no well-behaved
 //! client would ask.
 
-use p256::{
-    ecdsa::SigningKey,
-    elliptic_curve::Generate,
-};
+use p256::{ecdsa::SigningKey, elliptic_curve::Generate};
 use rand::{RngExt, rngs::StdRng};
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
@@ -19,6 +16,19 @@ use crate::{
     RawDevice, Service,
     raw::{NewKeys, new_keys, sign},
 };
+
+/// A service whose span of `seconds` has just begun, so that none ends within a story.
+pub async fn service_at_the_beginning_of(seconds: u64) -> Service {
+    let service = Service::start().await;
+    begin(&service, seconds);
+    service
+}
+
+/// Lets time pass until the next span of `seconds` begins.
+pub fn begin(service: &Service, seconds: u64) {
+    let left = seconds - service.clock().now() % seconds;
+    service.let_time_pass(left.try_into().unwrap());
+}
 
 /// What the service answered over HTTP.
 #[derive(Debug)]
@@ -78,7 +88,12 @@ pub fn texts(service: &Service, phone: &str) -> Vec<String> {
 /// The code in the newest text that a phone has got.
 pub fn code(service: &Service, phone: &str) -> String {
     let texts = texts(service, phone);
-    texts.last().expect("a text with a code").chars().take(6).collect()
+    texts
+        .last()
+        .expect("a text with a code")
+        .chars()
+        .take(6)
+        .collect()
 }
 
 /// Another code than this one.

@@ -193,6 +193,9 @@ fn signature(key: &PublicKey, signed: &[u8], signature: &Signature) -> Result<()
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use p256::ecdsa::{SigningKey, signature::Signer};
     use waxwing_wire::{KeyId, ListVersion, RegistrationId};

@@ -127,7 +127,7 @@ fn valid_lists(alice: &Person) -> Value {
             vec![device(1), device(2), device(5)],
         ),
         ("six devices", 5, 1_700_000_000_123, (1..=6).map(device).collect()),
-        ("the largest numbers", u32::MAX, u64::MAX, vec![last]),
+        ("the largest numbers", i32::MAX as u32, u64::MAX, vec![last]),
         ("made in 1970", 2, 0, vec![device(1)]),
     ];
     rows.into_iter()
@@ -189,6 +189,7 @@ fn invalid_lists(alice: &Person) -> Value {
         ("a byte too few", good[..good.len() - 1].to_vec()),
         ("a byte too many", [good, &[0]].concat()),
         ("version 0", put(VERSION, &[0; 4])),
+        ("version 2^31", put(VERSION, &[0x80])),
         ("account key uncompressed", put(ACCOUNT_KEY, &[4])),
         ("no device", without_devices),
         ("seven devices", seven),

@@ -33,6 +33,9 @@ pub const MAX_DEVICE_NUMBER: u8 = 127;
 /// The largest registration id: 2³¹ − 1, so that it fits a signed 32-bit integer everywhere. The smallest is 1.
 pub const MAX_REGISTRATION: u32 = i32::MAX as u32;
 
+/// The largest version of a list: 2³¹ − 1, as for other numbers that cross the network. The smallest is 1.
+pub const MAX_VERSION: u32 = i32::MAX as u32;
+
 /// Bytes of a list with [`MAX_DEVICES`] devices.
 pub const MAX_LIST_BYTES: usize = HEAD_BYTES + MAX_DEVICES * ENTRY_BYTES;
 
@@ -224,7 +227,7 @@ pub enum DeviceListError {
     /// The bytes end too early or go on after the list.
     #[error("wrong length")]
     Length,
-    /// The version is 0.
+    /// The version lies outside 1 to [`MAX_VERSION`].
     #[error("version out of range")]
     Version,
     /// There is no device, or there are more than [`MAX_DEVICES`].
@@ -327,7 +330,7 @@ impl Contents {
 
     /// Checks what no single field shows.
     fn check(&self) -> Result<(), DeviceListError> {
-        if self.version == 0 {
+        if !(1..=MAX_VERSION).contains(&self.version) {
             return Err(DeviceListError::Version);
         }
         if !(1..=MAX_DEVICES).contains(&self.devices.len()) {

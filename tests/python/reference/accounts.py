@@ -32,7 +32,7 @@ def read_list(data):
         raise Refused("Count")
     rows = [(reader.number(1), reader.number(4), reader.take(33), reader.take(33)) for _ in range(count)]
     reader.finish()
-    if version == 0:
+    if not 1 <= version < 2**31:
         raise Refused("Version")
     check_point(account_key, "AccountKey")
     known, previous, devices = {account_key[1:]}, 0, {}

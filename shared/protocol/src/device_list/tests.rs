@@ -223,7 +223,7 @@ fn x04_a_list_has_one_encoding() {
         change(&mut bytes);
         verify_signed(&bytes).err()
     };
-    let rows: [(&str, Option<DeviceListError>, DeviceListError); 16] = [
+    let rows: [(&str, Option<DeviceListError>, DeviceListError); 17] = [
         ("label", changed(&|b| b[9] = b'2'), DeviceListError::Label),
         ("empty", changed(&|b| b.clear()), DeviceListError::Label),
         ("longer", changed(&|b| b.push(0)), DeviceListError::Length),
@@ -240,6 +240,11 @@ fn x04_a_list_has_one_encoding() {
         (
             "version 0",
             changed(&|b| b[VERSION..VERSION + 4].fill(0)),
+            DeviceListError::Version,
+        ),
+        (
+            "version 2^31",
+            changed(&|b| b[VERSION] = 0x80),
             DeviceListError::Version,
         ),
         (
@@ -318,7 +323,9 @@ fn x01_a_point_off_the_curve_is_no_key_of_a_list() {
 #[test]
 fn what_would_not_verify_is_not_signed() {
     let sign = |version, devices| SignedDeviceList::sign(&account_key(), ACCOUNT, version, 0, devices);
-    assert_eq!(sign(0, vec![device(1)]), Err(DeviceListError::Version));
+    for version in [0, 1 << 31, u32::MAX] {
+        assert_eq!(sign(version, vec![device(1)]), Err(DeviceListError::Version));
+    }
     assert_eq!(sign(1, vec![]), Err(DeviceListError::Count));
     assert_eq!(
         sign(1, (1..=7).map(device).collect()),

@@ -1,16 +1,28 @@
 //! People with devices: the real client library, and what it has shown so far.
 
 use waxwing_client::{
-    Client, StoreLocation, StoredMessage,
+    Client, ConfirmedNumber, DeviceName, Event, PhoneNumber, StoreLocation, StoredMessage,
     wire::{AccountId, DeviceAddress},
 };
 
-use crate::{Network, Service, until};
+use crate::{Network, Service, until, within_patience};
+
+/// After so many seconds a second code may be sent to a number.
+pub const CODE_PAUSE_SECONDS: i64 = 10 * 60;
+
+/// Proves a number with the code that its phone gets.
+pub async fn confirm(client: &Client, service: &Service, number: &PhoneNumber) -> ConfirmedNumber {
+    client.request_code(number).await.unwrap();
+    let code = service.code_for(number);
+    client.confirm(number, &code).await.unwrap()
+}
 
 /// One device of a person.
 pub struct Phone {
     /// The client library as an app embeds it.
     pub client: Client,
+    /// The person's number.
+    pub number: PhoneNumber,
 }
 
 impl Phone {
@@ -23,9 +35,7 @@ impl Phone {
 
     /// The first device of a new account, not connected.
     pub async fn registered(service: &Service) -> Self {
-        let client = service.client().await;
-        client.register().await.unwrap();
-        Self { client }
+        Self::registered_as(service.client().await, service).await
     }
 
     /// The first device of a new account, behind `network`, not connected.
@@ -33,18 +43,47 @@ impl Phone {
         let client = service
             .client_at(network.endpoints(&service.endpoints()), StoreLocation::Memory)
             .await;
-        client.register().await.unwrap();
-        Self { client }
+        Self::registered_as(client, service).await
     }
 
-    /// Another device of the same account, connected.
+    async fn registered_as(client: Client, service: &Service) -> Self {
+        let number = service.new_number();
+        let confirmed = confirm(&client, service, &number).await;
+        assert!(!confirmed.has_account);
+        client.register(None).await.unwrap();
+        Self { client, number }
+    }
+
+    /// A new phone of the same person, who has not the old one any more: it takes the account over. Not connected.
+    pub async fn registered_anew(&self, service: &Service) -> Self {
+        // The pause between two codes to one number.
+        service.let_time_pass(CODE_PAUSE_SECONDS);
+        let client = service.client().await;
+        let confirmed = confirm(&client, service, &self.number).await;
+        assert!(confirmed.has_account);
+        client.register(None).await.unwrap();
+        let number = self.number.clone();
+        Self { client, number }
+    }
+
+    /// Another device of the same account, connected. This one has to be connected and the first of its account.
     pub async fn link_another(&self, service: &Service) -> Self {
         let client = service.client().await;
-        let card = client.prepare_link().await.unwrap();
-        let grant = self.client.link(card).await.unwrap();
-        client.complete_link(grant).await.unwrap();
+        let code = self.client.offer_link().await.unwrap();
+        let name = DeviceName::new("another device").unwrap();
+        let mut events = self.client.observe().await.unwrap();
+        let answering = async {
+            loop {
+                if let Some(Event::LinkRequested { request, .. }) = events.next().await {
+                    return self.client.answer_link(request, true).await.unwrap();
+                }
+            }
+        };
+        let linking = async { tokio::join!(client.link(&code, &name), answering) };
+        within_patience("a link", linking).await.0.unwrap();
         client.connect();
-        Self { client }
+        let number = self.number.clone();
+        Self { client, number }
     }
 
     /// Whose device it is.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Credentials, Region},
     types::AttributeValue,
 };
-use waxwing_client::{Client, ClientConfig, Endpoints, StoreLocation};
+use waxwing_client::{Client, ClientConfig, Code, Endpoints, PhoneNumber, StoreLocation};
 use waxwing_local::{
     aws::TOOLS_ACCESS_KEY,
     runner::{Runner, RunnerConfig},
@@ -45,7 +45,25 @@ pub struct Service {
     pub runner: Runner,
     clock_offset: Arc<AtomicI64>,
     dynamodb: DynamoDb,
+    numbers: AtomicUsize,
 }
+
+/// North American area codes. In each, 555-0100 to 555-0199 are set aside for fiction and belong to nobody.
+const AREA_CODES: [u32; 12] = [201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214];
+
+/// Numbers taken of one area code: as many codes as the service sends to one block of numbers in an hour.
+const NUMBERS_OF_AN_AREA: usize = 30;
+
+/// The tables of what the service promised to keep.
+const TABLES: [&str; 7] = [
+    "AccountsTable",
+    "PhonesTable",
+    "LocksTable",
+    "DevicesTable",
+    "KeysTable",
+    "PrekeysTable",
+    "MailboxTable",
+];
 
 impl Service {
     /// In memory, functions inside the process.
@@ -69,7 +87,26 @@ impl Service {
             runner,
             clock_offset,
             dynamodb,
+            numbers: AtomicUsize::new(0),
         }
+    }
+
+    /// The number of a phone that nobody had before.
+    pub fn new_number(&self) -> PhoneNumber {
+        let taken = self.numbers.fetch_add(1, Ordering::SeqCst);
+        let area = AREA_CODES[taken / NUMBERS_OF_AN_AREA];
+        let line = 100 + taken % NUMBERS_OF_AN_AREA;
+        format!("+1{area}5550{line}").parse().unwrap()
+    }
+
+    /// The code in the newest text that a phone got.
+    pub fn code_for(&self, number: &PhoneNumber) -> Code {
+        let texts = self.runner.outbox();
+        let text = texts.iter().rfind(|text| text.to == number.as_str());
+        let text = &text.expect("a text with a code").body;
+        let digits = text.split(|character: char| !character.is_ascii_digit());
+        let code = digits.into_iter().find(|digits| digits.len() == Code::DIGITS);
+        code.expect("six digits").parse().unwrap()
     }
 
     /// Where clients reach it.
@@ -131,10 +168,10 @@ impl Service {
         self.items("MailboxTable").await
     }
 
-    /// Everything in all tables, to see that nothing changed.
+    /// Everything in all tables but counters and what is under way, to see that nothing changed.
     pub async fn everything(&self) -> Vec<(String, Item)> {
         let mut all = Vec::new();
-        for table in ["DevicesTable", "KeysTable", "PrekeysTable", "MailboxTable"] {
+        for table in TABLES {
             all.extend(
                 self.items(table)
                     .await

@@ -1,6 +1,20 @@
-//! People with devices: the client library as an app embeds it.
+//! People with devices: the client library as an app embeds it, and phones that get codes.
 
-use waxwing_client::{Client, ClientConfig, DeviceAddress, LinkError, OpenError, RegisterError, StoreError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use waxwing_client::{
+    Client, ClientConfig, Code, DeviceAddress, DeviceName, Event, LinkError, NameError, OpenError,
+    PhoneNumber, RegisterError, StoreError,
+};
+use waxwing_local::{outbox::OutboxMessage, runner::Runner};
+
+/// North American area codes. In each, 555-0100 to 555-0199 are set aside for fiction and belong to nobody.
+const AREA_CODES: [u32; 20] = [
+    201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228,
+];
+
+/// Numbers taken of one area code: as many codes as the service sends to one block of numbers in an hour.
+const NUMBERS_OF_AN_AREA: usize = 30;
 
 /// One registered device of a person.
 #[derive(Clone, Debug)]
@@ -22,24 +36,60 @@ pub enum PeopleError {
     /// The service did not take it.
     #[error("{0} could not be registered: {1}")]
     Register(String, #[source] RegisterError),
+    /// There are no more numbers for people who do not exist.
+    #[error("there are no more phone numbers set aside for fiction; use fewer devices")]
+    NoNumber,
+    /// Its phone got no code.
+    #[error("no code came for {0}; ask for one again later")]
+    NoCode(String),
+    /// It cannot be called that.
+    #[error("a device cannot be called {0}: {1}")]
+    Name(String, #[source] NameError),
     /// The other device or the service did not take it.
     #[error("{0} could not be linked: {1}")]
     Link(String, #[source] LinkError),
+    /// The other device was not told of it.
+    #[error("{0} was not asked whether {1} may be linked")]
+    NotAsked(String, String),
     /// Its store failed later.
     #[error("the store of {0} failed: {1}")]
     Store(String, #[source] StoreError),
 }
 
-/// Opens the first device of a person, and registers an account with it unless its store has one.
+/// The phone number of the person who is `index`-th to get one: of nobody.
+pub fn fictional_number(index: usize) -> Option<PhoneNumber> {
+    let area = AREA_CODES.get(index / NUMBERS_OF_AN_AREA)?;
+    let line = 100 + index % NUMBERS_OF_AN_AREA;
+    format!("+1{area}5550{line}").parse().ok()
+}
+
+/// Opens the first device of a new person, and registers an account with it by a number of its own. The code is read
+/// where the runner keeps what phones would get.
 ///
 /// # Errors
 /// [`PeopleError`].
-pub async fn register(name: &str, config: ClientConfig) -> Result<Device, PeopleError> {
+pub async fn register(name: &str, config: ClientConfig, runner: &Runner) -> Result<Device, PeopleError> {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let number = fictional_number(TAKEN.fetch_add(1, Ordering::Relaxed)).ok_or(PeopleError::NoNumber)?;
+    register_as(name, config, runner, &number).await
+}
+
+/// The same with this number: if it has an account, the device takes it over.
+///
+/// # Errors
+/// [`PeopleError`].
+pub async fn register_as(
+    name: &str,
+    config: ClientConfig,
+    runner: &Runner,
+    number: &PhoneNumber,
+) -> Result<Device, PeopleError> {
     let client = open(name, config).await?;
-    let address = client
-        .register()
-        .await
-        .map_err(|error| PeopleError::Register(name.to_owned(), error))?;
+    let refused = |error| PeopleError::Register(name.to_owned(), error);
+    client.request_code(number).await.map_err(refused)?;
+    let code = code_for(number, &runner.outbox()).ok_or_else(|| PeopleError::NoCode(name.to_owned()))?;
+    client.confirm(number, &code).await.map_err(refused)?;
+    let address = client.register(None).await.map_err(refused)?;
     Ok(Device {
         name: name.to_owned(),
         client,
@@ -47,16 +97,46 @@ pub async fn register(name: &str, config: ClientConfig) -> Result<Device, People
     })
 }
 
-/// Opens a further device and links it to the account of `first`.
+/// The code in the newest text to a number.
+pub fn code_for(number: &PhoneNumber, texts: &[OutboxMessage]) -> Option<Code> {
+    let text = texts.iter().rfind(|text| text.to == number.as_str())?;
+    code_in(&text.body)
+}
+
+/// The code in a text: the first six digits in a row.
+pub fn code_in(text: &str) -> Option<Code> {
+    let mut runs = text.split(|character: char| !character.is_ascii_digit());
+    runs.find_map(|run| run.parse().ok())
+}
+
+/// Opens a further device and links it to the account of `first`, which registered the account and is not connected:
+/// it is for as long as this takes, to be asked. The new device reads the QR code, the person says yes on the other.
 ///
 /// # Errors
 /// [`PeopleError`].
 pub async fn link(first: &Device, name: &str, config: ClientConfig) -> Result<Device, PeopleError> {
     let client = open(name, config).await?;
     let refused = |error| PeopleError::Link(name.to_owned(), error);
-    let card = client.prepare_link().await.map_err(refused)?;
-    let grant = first.client.link(card).await.map_err(refused)?;
-    let address = client.complete_link(grant).await.map_err(refused)?;
+    let called = DeviceName::new(name).map_err(|error| PeopleError::Name(name.to_owned(), error))?;
+    let mut events = first
+        .client
+        .observe()
+        .await
+        .map_err(|error| PeopleError::Store(first.name.clone(), error))?;
+    let code = first.client.offer_link().await.map_err(refused)?;
+    first.client.connect();
+    let answering = async {
+        while let Some(event) = events.next().await {
+            if let Event::LinkRequested { request, .. } = event {
+                return first.client.answer_link(request, true).await.map_err(refused);
+            }
+        }
+        Err(PeopleError::NotAsked(first.name.clone(), name.to_owned()))
+    };
+    let linking = async { client.link(&code, &called).await.map_err(refused) };
+    let linked = tokio::try_join!(linking, answering);
+    first.client.disconnect().await;
+    let (address, ()) = linked?;
     Ok(Device {
         name: name.to_owned(),
         client,
@@ -64,8 +144,42 @@ pub async fn link(first: &Device, name: &str, config: ClientConfig) -> Result<De
     })
 }
 
-async fn open(name: &str, config: ClientConfig) -> Result<Client, PeopleError> {
+/// Opens a device's store.
+///
+/// # Errors
+/// [`PeopleError::Open`].
+pub async fn open(name: &str, config: ClientConfig) -> Result<Client, PeopleError> {
     Client::open(config)
         .await
         .map_err(|error| PeopleError::Open(name.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_people_get_one_number_and_no_block_gets_more_codes_than_its_budget() {
+        let most = AREA_CODES.len() * NUMBERS_OF_AN_AREA;
+        let numbers: Vec<_> = (0..most).map(|index| fictional_number(index).unwrap()).collect();
+        let distinct: BTreeSet<_> = numbers.iter().map(PhoneNumber::as_str).collect();
+        assert_eq!(distinct.len(), most);
+        assert_eq!(fictional_number(most), None);
+        for number in distinct {
+            assert!(number.get(5..9) == Some("5550") && number.len() == 12, "{number}");
+        }
+    }
+
+    #[test]
+    fn the_code_is_found_wherever_it_stands() {
+        let code = |text| code_in(text).map(String::from);
+        assert_eq!(
+            code("Your code is 271828. It ends in 10 minutes."),
+            Some("271828".to_owned())
+        );
+        assert_eq!(code("10 minutes: 271828"), Some("271828".to_owned()));
+        assert_eq!(code("no code"), None);
+    }
 }

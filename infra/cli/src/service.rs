@@ -16,6 +16,9 @@ pub const AUDIENCE: &str = "waxwing";
 /// How long acks of a command's devices wait for company.
 const ACK_LINGER: Duration = Duration::from_millis(25);
 
+/// Requests that an account of a command may make in a minute: more than any makes on this machine.
+const REQUESTS_PER_MINUTE: &str = "1000000";
+
 /// How the service is to run.
 #[derive(Debug)]
 pub struct Options {
@@ -29,10 +32,12 @@ pub struct Options {
     pub template: Option<PathBuf>,
     /// Whether functions log everything they can.
     pub verbose: bool,
+    /// The template's parameters that do not have their default values.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// In memory, on a port that is free.
+    /// In memory, on a port that is free, for a command that does in seconds what people do in days.
     pub fn in_memory(processes: bool) -> Self {
         Self {
             storage: Storage::Memory,
@@ -40,6 +45,10 @@ impl Options {
             port: 0,
             template: None,
             verbose: false,
+            parameters: BTreeMap::from([(
+                String::from("RequestsPerMinute"),
+                String::from(REQUESTS_PER_MINUTE),
+            )]),
         }
     }
 }
@@ -69,7 +78,7 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
     } else {
         Execution::InProcess
     };
-    let mut parameters = BTreeMap::new();
+    let mut parameters = options.parameters;
     if options.verbose {
         parameters.insert(String::from("LogLevel"), String::from("debug"));
     }

@@ -92,7 +92,7 @@ pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};
 pub use trust::{DeviceChange, Fingerprint, ListError, TrustError};
 pub use waxwing_protocol::{
-    linking::DeviceName,
+    linking::{DeviceName, NameError},
     pin::{Pin, PinError},
     safety_number::{Comparison, SafetyNumber},
 };

@@ -1,21 +1,23 @@
 //! `cargo waxwing chat`: a person at a terminal, line by line.
 
 mod input;
+mod joining;
 
 use std::{collections::BTreeMap, fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
 use waxwing_client::{
-    AccountId, ClientConfig, DisconnectReason, Endpoints, Event, SendError, StoreError, StoreLocation,
+    AccountId, ClientConfig, DeviceChange, DisconnectReason, Endpoints, Event, Fingerprint, PhoneNumber,
+    SendError, StoreError, StoreLocation,
 };
 
-use self::input::Input;
+use self::{input::Input, joining::JoiningError};
 use crate::{
     address_book::AddressBook,
     commands::{Outcome, local::DEFAULT_PORT},
     console::{Console, printable},
     logging,
     name::Name,
-    people::{self, Device, PeopleError},
+    people::{Device, PeopleError},
     service::AUDIENCE,
 };
 
@@ -31,7 +33,8 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// goes on after a restart. A name that was used on this machine can be written to by that name, everybody
 /// else by their account id. Whoever is away gets the messages when they come back.
 ///
-/// Lines are messages, except: /to NAME (whom to write to), /who (who is known here), /help, /quit.
+/// Lines are messages, except: /to NAME (whom to write to), /who (who is known here), /verify NAME (the safety number),
+/// /trust NAME (a changed key), /help, /quit.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Who you are on this machine: a-z, 0-9 and -, for example alice
@@ -46,6 +49,10 @@ pub struct Args {
     /// The HTTP URL of the service [default: the WebSocket URL with http in place of ws]
     #[arg(long, value_name = "URL")]
     http_endpoint: Option<String>,
+    /// Your phone number, with a plus sign and country code, for the first time [default: one set aside for fiction,
+    /// which only a service on this machine sends codes to]
+    #[arg(long, value_name = "NUMBER")]
+    phone: Option<PhoneNumber>,
     /// What tokens name as their audience: the template's TokenAudience
     #[arg(long, value_name = "NAME", default_value = AUDIENCE)]
     audience: String,
@@ -65,6 +72,9 @@ pub enum ChatError {
         /// Why.
         reason: io::Error,
     },
+    /// The device did not get in.
+    #[error(transparent)]
+    Joining(#[from] JoiningError),
     /// The device did not get in.
     #[error("{0}\nIs the service running? Start it in another shell with: cargo waxwing local")]
     People(#[from] PeopleError),
@@ -97,7 +107,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
     })?;
     let store = StoreLocation::File(args.data.join(format!("{}.db", args.name)));
     let config = ClientConfig::new(store, endpoints(&args));
-    let device = people::register(&args.name.to_string(), config).await?;
+    let device = joining::join(&args, config, console).await?;
     let mut chat = Chat::new(&args, device, console);
     chat.welcome();
     if let Some(peer) = args.to {
@@ -119,6 +129,8 @@ struct Chat<'console> {
     /// Names by account, as last read from the book.
     names: BTreeMap<AccountId, Name>,
     link: Link,
+    /// Account keys that wait for an answer.
+    changed: BTreeMap<AccountId, Fingerprint>,
 }
 
 /// How things stand with the service.
@@ -143,6 +155,7 @@ impl<'console> Chat<'console> {
             to: None,
             names: BTreeMap::new(),
             link: Link::Opening,
+            changed: BTreeMap::new(),
         }
     }
 
@@ -172,6 +185,8 @@ impl<'console> Chat<'console> {
                     Some(Ok(Input::Text(text))) => self.send(&text).await?,
                     Some(Ok(Input::To(peer))) => self.turn_to(peer),
                     Some(Ok(Input::Who)) => self.who(),
+                    Some(Ok(Input::Verify(peer))) => self.verify(peer).await,
+                    Some(Ok(Input::Trust(peer))) => self.trust(peer).await,
                     Some(Ok(Input::Help)) => self.help(),
                     Some(Ok(Input::Nothing)) => {}
                     Some(Err(error)) => self.note(error),
@@ -256,14 +271,32 @@ impl<'console> Chat<'console> {
                 let from = self.name_of(envelope.from.account);
                 self.note(format_args!("A message of {from} could not be read: {reason}."));
             }
-            Event::IdentityChanged { peer } => {
-                let peer = self.name_of(peer.account);
+            Event::AccountKeyChanged { account, fingerprint } => self.show_key_change(account, fingerprint),
+            Event::DevicesChanged { account, changes } => {
+                let whose = self.name_of(account);
+                self.note(format_args!("{whose}'s devices changed: {}.", told(&changes)));
+            }
+            Event::UnlistedDevice { device } => {
+                let whose = self.name_of(device.account);
                 self.note(format_args!(
-                    "{peer} uses other keys than before. Ask them why before you trust them."
+                    "The service presents a device that {whose} did not sign. Nothing is sent to it."
                 ));
             }
+            Event::RegistrationAttempted => {
+                self.note("Somebody tried to register your number and did not have your PIN.");
+            }
+            Event::Removed { .. } => self.note("This device is not in your account any more."),
             _ => {}
         }
+    }
+
+    fn show_key_change(&mut self, account: AccountId, fingerprint: Fingerprint) {
+        let whose = self.name_of(account);
+        self.note(format_args!(
+            "{whose} has another account key than before. Nothing is sent to them until you say /trust {whose}. \
+             Ask them first: /verify {whose} shows the number to compare."
+        ));
+        self.changed.insert(account, fingerprint);
     }
 
     fn show_disconnected(&mut self, reason: &DisconnectReason) {
@@ -281,12 +314,49 @@ impl<'console> Chat<'console> {
         }
     }
 
-    fn turn_to(&mut self, peer: Peer) {
-        let account = match &peer {
+    /// Shows the number to compare with somebody.
+    async fn verify(&mut self, peer: Peer) {
+        let Ok(Some(account)) = self.find(&peer) else {
+            return self.note(format_args!("Nobody is called {peer} here."));
+        };
+        match self.device.client.safety_number(account).await {
+            Ok(number) => {
+                self.note(format_args!(
+                    "Your safety number with {peer}, the same on both sides:"
+                ));
+                self.note(&number);
+                self.note(format_args!("To scan: {}", number.code()));
+            }
+            Err(error) => self.note(format_args!("There is no safety number: {error}")),
+        }
+    }
+
+    /// Believes a changed account key.
+    async fn trust(&mut self, peer: Peer) {
+        let Ok(Some(account)) = self.find(&peer) else {
+            return self.note(format_args!("Nobody is called {peer} here."));
+        };
+        let Some(fingerprint) = self.changed.get(&account).copied() else {
+            return self.note(format_args!("The key of {peer} did not change."));
+        };
+        match self.device.client.trust(account, fingerprint).await {
+            Ok(()) => {
+                self.changed.remove(&account);
+                self.note(format_args!("You trust {peer}'s new key."));
+            }
+            Err(error) => self.note(format_args!("Not trusted: {error}")),
+        }
+    }
+
+    fn find(&self, peer: &Peer) -> io::Result<Option<AccountId>> {
+        match peer {
             Peer::Account(account) => Ok(Some(*account)),
             Peer::Name(name) => self.book.find(name),
-        };
-        match account {
+        }
+    }
+
+    fn turn_to(&mut self, peer: Peer) {
+        match self.find(&peer) {
             Ok(Some(account)) if account == self.device.address.account => {
                 self.note("That is you. /who says who else is known here.");
             }
@@ -341,6 +411,17 @@ impl<'console> Chat<'console> {
     fn note(&self, note: impl fmt::Display) {
         self.console.say(format_args!("-- {note}"));
     }
+}
+
+/// Changes in words.
+fn told(changes: &[DeviceChange]) -> String {
+    let word = |change: &DeviceChange| match change {
+        DeviceChange::Added(device) => format!("device {device} came"),
+        DeviceChange::Removed(device) => format!("device {device} is gone"),
+        DeviceChange::Replaced(device) => format!("device {device} was set up anew"),
+        _ => "something else".to_owned(),
+    };
+    changes.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 fn endpoints(args: &Args) -> Endpoints {

@@ -158,9 +158,9 @@ impl<'console> Demo<'console> {
         console.say(format_args!("\nThe service runs at {}.", runner.websocket_url()));
         let config = || service::client_config(runner);
         let _progress = console.spinner("registering devices");
-        let alice_phone = people::register("Alice's phone", config()).await?;
+        let alice_phone = people::register("Alice's phone", config(), runner).await?;
         let alice_laptop = people::link(&alice_phone, "Alice's laptop", config()).await?;
-        let bob_phone = people::register("Bob's phone", config()).await?;
+        let bob_phone = people::register("Bob's phone", config(), runner).await?;
         let run = Run::new();
         let demo = Self {
             console,

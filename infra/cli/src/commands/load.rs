@@ -143,7 +143,7 @@ impl Crowd {
         let mut devices = Vec::with_capacity(args.devices);
         for number in 1..=args.devices {
             let config = service::client_config(runner);
-            let device = people::register(&format!("device {number}"), config).await?;
+            let device = people::register(&format!("device {number}"), config, runner).await?;
             let in_run = run.add(&device).await?;
             devices.push((device, in_run));
             progress.step();

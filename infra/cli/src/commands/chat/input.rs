@@ -8,9 +8,11 @@ use super::Peer;
 use crate::console::printable;
 
 /// What `/help` prints.
-pub(super) const HELP: [&str; 5] = [
+pub(super) const HELP: [&str; 7] = [
     "/to NAME   write to somebody: a name used on this machine, or an account id",
     "/who       who is known on this machine",
+    "/verify NAME   the safety number to compare with somebody",
+    "/trust NAME    go on writing to somebody whose key changed",
     "/quit      leave; what was not sent yet goes next time",
     "//text     send a line that begins with a slash",
     "Everything else is sent as it is, also while the other is away.",
@@ -25,6 +27,10 @@ pub(super) enum Input {
     To(Peer),
     /// Who is there?
     Who,
+    /// Which number do I compare with them?
+    Verify(Peer),
+    /// Their new key is theirs.
+    Trust(Peer),
     /// What can be said?
     Help,
     /// Enough.
@@ -52,6 +58,8 @@ impl FromStr for Input {
         match (words.next(), words.next(), words.next()) {
             (Some("/to"), Some(peer), None) => peer.parse().map(Self::To),
             (Some("/who"), None, None) => Ok(Self::Who),
+            (Some("/verify"), Some(peer), None) => peer.parse().map(Self::Verify),
+            (Some("/trust"), Some(peer), None) => peer.parse().map(Self::Trust),
             (Some("/help"), None, None) => Ok(Self::Help),
             (Some("/quit"), None, None) => Ok(Self::Quit),
             _ => Err(format!(

@@ -252,6 +252,8 @@ const TWO_STEPS: &[Step] = &[
     step(false, "answer, first blocks", 3),
     step(false, "answer, last blocks", 3),
     step(true, "first step", 3),
+    step(false, "from here on the time counts", 3),
+    step(true, "for both", 3),
     step(false, "key, all blocks", 9),
     step(true, "answer, all blocks", 9),
     step(false, "second step", 9),

@@ -30,9 +30,8 @@ def advance(chain_key):
 class TheirChain:
     """Messages of the other side under one ratchet key."""
 
-    def __init__(self, ratchet_key, epoch, chain_key):
+    def __init__(self, ratchet_key, chain_key):
         self.ratchet_key = ratchet_key
-        self.epoch = epoch
         self.chain_key = chain_key
         self.n = 0
         self.skipped = {}
@@ -142,8 +141,6 @@ class Session:
         sender, n = header["ratchet_key"], header["n"]
         for at, chain in enumerate(self.chains):
             if chain.ratchet_key == sender:
-                if chain.epoch != header["epoch"]:
-                    raise Refused("Epoch")
                 return self.key_of_known(chain, n, closed=at + 1 < len(self.chains))
         return self.key_of_new(header)
 
@@ -185,7 +182,7 @@ class Session:
             self.epoch, self.kem = self.epoch + 1, KemSteps()
         receiver, shared = public(self.ours), ecdh(self.ours, sender)
         self.root, chain_key = step(self.root, shared, kem_secret, sender, receiver, self.epoch)
-        chain = TheirChain(sender, self.epoch, chain_key)
+        chain = TheirChain(sender, chain_key)
         self.chains = (self.chains + [chain])[-MAX_CHAINS:]
         self.previous_length, self.n = self.n, 0
         self.ours, self.theirs, self.chain_key = None, sender, None

@@ -22,7 +22,6 @@ mod published_kem;
 mod pure;
 mod secret;
 mod signature;
-mod square_root;
 
 pub(crate) use aead::{NONCE_BYTES, TAG_BYTES, open, seal};
 pub(crate) use agreement::{

@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use p256::{
-    Sec1Point,
-    elliptic_curve::sec1::{FromSec1Point, ToSec1Point},
-};
+use p256::elliptic_curve::sec1::ToSec1Point;
 use rand::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
@@ -16,7 +13,6 @@ use zeroize::Zeroizing;
 use super::{
     backend::{Backend, Chosen},
     secret::{SECRET_BYTES, Secret},
-    square_root::proposed_y,
 };
 
 /// Bytes of a compressed point (SEC 1, section 2.3.3), the only encoding that crosses the network.
@@ -58,16 +54,10 @@ impl Point {
     /// curve that is not the identity lies in the right group, and the identity has no such encoding.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, PointError> {
         let bytes = <[u8; POINT_BYTES]>::try_from(bytes).map_err(|_| PointError::Encoding)?;
-        let (odd, x) = match &bytes {
-            [2, x @ ..] => (false, x),
-            [3, x @ ..] => (true, x),
-            _ => return Err(PointError::Encoding),
-        };
-        // The crate checks that x is reduced, and that both are a point of the curve.
-        let point = Sec1Point::from_affine_coordinates(x.into(), &proposed_y(x, odd).into(), false);
-        let decoded = p256::PublicKey::from_sec1_point(&point)
-            .into_option()
-            .ok_or(PointError::Curve)?;
+        if !is_compressed(&bytes) {
+            return Err(PointError::Encoding);
+        }
+        let decoded = p256::PublicKey::from_sec1_bytes(&bytes).map_err(|_| PointError::Curve)?;
         Ok(Self { bytes, decoded })
     }
 

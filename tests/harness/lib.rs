@@ -2,6 +2,7 @@
 //! network between them that loses what it is told to lose.
 
 pub mod accounts;
+pub mod household;
 pub mod network;
 pub mod people;
 pub mod raw;

@@ -3,16 +3,13 @@
 use serde::Serialize;
 
 use crate::{
-    book::{Architecture, PriceBook},
     operations::Operations,
+    prices::{Architecture, PriceBook},
 };
 
 /// What `operations` cost, in dollars, with the functions on `architecture`.
 pub fn bill(book: &PriceBook, architecture: Architecture, operations: &Operations) -> Bill {
-    let gb_second = match architecture {
-        Architecture::Arm64 => &book.lambda.arm64_gb_seconds,
-        Architecture::X86_64 => &book.lambda.x86_64_gb_seconds,
-    };
+    let gb_second = book.gb_seconds(architecture);
     Bill {
         lambda: LambdaBill {
             requests: book.lambda.requests.of(operations.invocations as f64),

@@ -1,13 +1,36 @@
-//! What measured operations cost: price book × operations → dollars.
+//! What the service costs: price book × measured operations → dollars.
 //!
-//! Prices are data ([`PriceBook`], `price-book.json`), so that another region or a new price list is another
-//! file and no code. Operations come in as plain numbers ([`Operations`]): this crate does not care who
-//! counted them. [`bill`](bill::bill) multiplies the two.
+//! This crate does not care who counted: the `waxwing` command measures use cases with the local runner's meter and
+//! hands them in as plain numbers.
+//!
+//! # Layout
+//! - [`prices`]: the price book, data in `prices/*.toml`.
+//! - [`usage`]: what was done, by function, as a vector. [`measured`]: what each use case takes, and the committed
+//!   budget that it is held to.
+//! - [`workload`]: people, tuning, how long functions take.
+//! - [`message`]: the equation of one message, its floor and the bar. [`statement`]: the bill of a month.
+//!   [`what_if`]: the same with something changed, and what moves the bill most.
+//! - [`report`]: the bill as CSV and HTML.
+//! - [`operations`] and [`bill`]: totals of a run, for `demo` and `load`.
 
-mod bill;
-mod book;
-mod operations;
+pub mod bill;
+pub mod measured;
+pub mod message;
+pub mod operations;
+pub mod prices;
+pub mod report;
+pub mod statement;
+#[cfg(test)]
+mod testing;
+pub mod usage;
+pub mod what_if;
+pub mod workload;
 
 pub use bill::{ApiGatewayBill, Bill, DynamoDbBill, LambdaBill, bill};
-pub use book::{ApiGatewayPrices, Architecture, BookError, DynamoDbPrices, LambdaPrices, Price, PriceBook};
+pub use measured::Measured;
 pub use operations::Operations;
+pub use prices::{Architecture, BookError, Price, PriceBook};
+pub use statement::Statement;
+pub use usage::{FunctionUsage, Usage};
+pub use what_if::Model;
+pub use workload::Workload;

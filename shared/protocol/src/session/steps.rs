@@ -193,6 +193,23 @@ fn an_answer_to_another_key_is_noticed_before_anything_depends_on_it() {
 }
 
 #[test]
+fn a_chunk_that_comes_after_its_step_was_made_is_not_taken_into_a_later_one() {
+    let (mut alice, mut bob) = sessions();
+    talk(&mut alice, &mut bob, |alice, _| {
+        matches!(alice.kem.phase, Phase::Asking(_))
+    });
+    let late = alice.encrypt(&mut fresh(), b"late", NOW).unwrap();
+    let next = alice.encrypt(&mut fresh(), b"next", NOW).unwrap();
+    receive(&mut bob, &next).unwrap();
+    assert!(!matches!(bob.kem.phase, Phase::Idle));
+    // As after two steps, when it is for alice to ask again.
+    bob.ratchet.epoch += 2;
+    bob.kem.done();
+    assert_eq!(receive(&mut bob, &late).unwrap(), b"late");
+    assert!(matches!(bob.kem.phase, Phase::Idle));
+}
+
+#[test]
 fn a_key_that_is_none_makes_no_step_and_no_harm() {
     let (mut alice, mut bob) = sessions();
     talk(&mut alice, &mut bob, |alice, _| {

@@ -9,7 +9,7 @@ mod parsers;
 mod seeds;
 mod session;
 
-pub use parsers::{bundle, content, device_list, keys, link_code, message, safety_code, state};
+pub use parsers::{bundle, content, device_list, keys, link_code, management, message, safety_code, state};
 pub use seeds::seeds;
 pub use session::session;
 
@@ -17,12 +17,13 @@ pub use session::session;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("bundle", bundle),
     ("content", content),
     ("device_list", device_list),
     ("keys", keys),
     ("link_code", link_code),
+    ("management", management),
     ("message", message),
     ("safety_code", safety_code),
     ("session", session),

@@ -9,6 +9,7 @@ use waxwing_protocol::{
         SigningKeyPair, TheirDevice, VerifyingKey,
     },
     linking::LinkOffer,
+    management::{ForkWitness, ResetBudget},
 };
 
 use crate::fixture::{FIXTURE, NOW, rng};
@@ -122,6 +123,27 @@ pub fn state(data: &[u8]) -> bool {
         assert!(Session::from_bytes(&session.to_bytes()).is_ok());
     }
     true
+}
+
+/// What a client remembers about its sessions, from our own store: whatever is read is written again the same.
+pub fn management(data: &[u8]) -> bool {
+    let witness = ForkWitness::from_bytes(data);
+    if let Some(mut witness) = witness.clone() {
+        assert_eq!(witness.to_bytes(), data);
+        for sequence in [0, 1, u64::MAX] {
+            witness.observe(sequence, data);
+            assert!(ForkWitness::from_bytes(&witness.to_bytes()).is_some());
+        }
+    }
+    let budget = ResetBudget::from_bytes(data);
+    if let Some(mut budget) = budget.clone() {
+        assert_eq!(budget.to_bytes(), data);
+        for now in [0, NOW, u64::MAX] {
+            let _ = budget.take(now);
+            assert!(ResetBudget::from_bytes(&budget.to_bytes()).is_some());
+        }
+    }
+    witness.is_some() || budget.is_some()
 }
 
 /// What the service hands out to open a session: device (66 bytes), identity signature (64), signed prekey (id 4, key

@@ -1,6 +1,10 @@
 //! Valid inputs for each target, to begin from.
 
-use waxwing_protocol::{Body, Content, Message, keys::KEM_KEY_BYTES};
+use waxwing_protocol::{
+    Body, Content, Message, ResetReason,
+    keys::KEM_KEY_BYTES,
+    management::{ForkWitness, ResetBudget},
+};
 
 use crate::fixture::{Device, FIXTURE, Fixture, NOW, parse, rng};
 
@@ -25,6 +29,7 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("message", "valid_ratchet", fixture.pending.clone()),
     ];
     seeds.extend(content());
+    seeds.extend(management());
     seeds.extend(keys(&fixture.bob));
     seeds.extend(states(fixture));
     seeds.extend(conversations());
@@ -49,19 +54,37 @@ fn bundle(device: &Device, with_one_time: bool) -> Vec<u8> {
     bytes
 }
 
-fn content() -> [(&'static str, &'static str, Vec<u8>); 2] {
-    let text = |text: &str| {
+fn content() -> [(&'static str, &'static str, Vec<u8>); 3] {
+    let content = |body| {
         let content = Content {
             sequence: 1,
             sent_at_millis: NOW,
             conversation: [5; 16],
-            body: Body::Text(text.to_owned()),
+            body,
         };
-        content.encode().expect("a short text")
+        content.encode().expect("a short body")
     };
+    let text = |text: &str| content(Body::Text(text.to_owned()));
     [
         ("content", "valid_text", text("Zwölf Seidenschwänze")),
         ("content", "valid_empty_text", text("")),
+        (
+            "content",
+            "valid_reset",
+            content(Body::Reset(ResetReason::Overdue)),
+        ),
+    ]
+}
+
+fn management() -> [(&'static str, &'static str, Vec<u8>); 2] {
+    let (mut witness, mut budget) = (ForkWitness::default(), ResetBudget::default());
+    for sequence in [1, 2, 4] {
+        witness.observe(sequence, b"content");
+    }
+    let _ = budget.take(NOW);
+    [
+        ("management", "valid_witness", witness.to_bytes()),
+        ("management", "valid_budget", budget.to_bytes()),
     ]
 }
 

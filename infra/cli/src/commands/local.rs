@@ -6,8 +6,10 @@ use serde::Serialize;
 use tokio::signal::ctrl_c;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use waxwing_local::{
     aws::dynamodb::storage::StorageError,
+    outbox::{Channel, OutboxMessage},
     runner::{StartError, Storage},
 };
 
@@ -29,7 +31,7 @@ const DEFAULT_DATA: &str = ".waxwing/service";
 /// Run the service on this machine: template.yaml's functions behind its routes, over embedded tables.
 ///
 /// Prints its addresses and runs until Ctrl-C. Tables are kept in .waxwing/service unless --data or --memory
-/// says otherwise.
+/// says otherwise. Texts and pushes that phones would get are printed as they come.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Keep the tables in this directory between runs [default: .waxwing/service]
@@ -75,6 +77,7 @@ struct Ready {
     websocket_url: String,
     http_url: String,
     aws_endpoint: String,
+    outbox_url: String,
     tables: Vec<String>,
     functions: Vec<String>,
     data: Option<PathBuf>,
@@ -93,6 +96,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
         port: args.port,
         template: args.template,
         verbose: false,
+        parameters: std::collections::BTreeMap::new(),
     };
     let runner = service::start(options, console).await?;
     let template = runner.template();
@@ -100,16 +104,48 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
         websocket_url: runner.websocket_url(),
         http_url: runner.http_url(),
         aws_endpoint: runner.aws_endpoint(),
+        outbox_url: runner.outbox_url(),
         tables: template.tables.values().map(|table| table.name.clone()).collect(),
         functions: template.functions.keys().cloned().collect(),
         data,
     };
+    let phones = runner.observe_outbox();
     announce(&ready, console);
     console.result(&ready)?;
-    told_to_end().await?;
+    tokio::select! {
+        told = told_to_end() => told?,
+        () = show_phones(phones, console) => {}
+    }
     console.say("\nEnding.");
     runner.shutdown().await;
     Ok(Outcome::Kept)
+}
+
+/// Prints what phones would show, until the service ends.
+async fn show_phones(mut phones: Receiver<OutboxMessage>, console: &Console) {
+    loop {
+        match phones.recv().await {
+            Ok(OutboxMessage {
+                channel,
+                to,
+                body,
+                when,
+                ..
+            }) => {
+                let kind = match channel {
+                    Channel::Sms => "text",
+                    Channel::Push => "push",
+                };
+                // A terminal obeys control characters; a phone does not.
+                let body = body.replace(char::is_control, " ");
+                console.say(format_args!("{when}  {kind} to {to}: {body}"));
+            }
+            Err(RecvError::Lagged(missed)) => {
+                console.say(format_args!("{missed} more texts and pushes: see /_local/outbox"));
+            }
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 /// Waits for Ctrl-C, or for what a system sends that ends services.
@@ -141,8 +177,12 @@ fn announce(ready: &Ready, console: &Console) {
     console.say(format_args!("  WebSocket   {}", ready.websocket_url));
     console.say(format_args!("  HTTP        {}", ready.http_url));
     console.say(format_args!(
-        "  AWS         {}   (DynamoDB and @connections, for the SDKs and the AWS CLI)",
+        "  AWS         {}   (DynamoDB, @connections and SNS, for the SDKs and the AWS CLI)",
         ready.aws_endpoint
+    ));
+    console.say(format_args!(
+        "  phones      {}   (texts and pushes; printed here too)",
+        ready.outbox_url
     ));
     console.say(format_args!("  functions   {}", ready.functions.join(", ")));
     console.say(format_args!("  tables      {}", ready.tables.join(", ")));

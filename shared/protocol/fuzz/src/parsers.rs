@@ -125,11 +125,11 @@ pub fn state(data: &[u8]) -> bool {
     true
 }
 
-/// What a client remembers about its sessions, from our own store: whatever is read is written again the same.
+/// What a client remembers about its sessions, from our own store: whatever is read survives being written.
 pub fn management(data: &[u8]) -> bool {
     let witness = ForkWitness::from_bytes(data);
     if let Some(mut witness) = witness.clone() {
-        assert_eq!(witness.to_bytes(), data);
+        assert!(ForkWitness::from_bytes(&witness.to_bytes()).as_ref() == Some(&witness));
         for sequence in [0, 1, u64::MAX] {
             witness.observe(sequence, data);
             assert!(ForkWitness::from_bytes(&witness.to_bytes()).is_some());
@@ -137,7 +137,7 @@ pub fn management(data: &[u8]) -> bool {
     }
     let budget = ResetBudget::from_bytes(data);
     if let Some(mut budget) = budget.clone() {
-        assert_eq!(budget.to_bytes(), data);
+        assert!(ResetBudget::from_bytes(&budget.to_bytes()).as_ref() == Some(&budget));
         for now in [0, NOW, u64::MAX] {
             let _ = budget.take(now);
             assert!(ResetBudget::from_bytes(&budget.to_bytes()).is_some());

@@ -3,6 +3,10 @@
 use super::{ListedDevice, SignedDeviceList};
 
 /// A difference between two lists.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a list has six devices; nobody keeps many of these"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChange {
     /// A device the known list does not have.

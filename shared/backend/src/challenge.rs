@@ -158,3 +158,117 @@ fn draw_code(backend: &Backend) -> Result<Code, Fault> {
     let digits = backend.random.draw(|rng| rng.random_range(0..1_000_000_u32));
     format!("{digits:06}").parse().map_err(|_| Fault::Internal)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Answer, Call, backend, condition_failed, done, operations, refused};
+
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 23));
+
+    /// What asking for a code comes to, and what was asked of AWS for it.
+    async fn ask(
+        script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+    ) -> (Result<Challenged, ChallengeError>, Vec<String>) {
+        let (backend, calls) = backend(script);
+        let phone = "+491713920001".parse().unwrap();
+        let result = challenge(&backend, SOURCE, ChallengeRequest { phone }).await;
+        (result, operations(&calls))
+    }
+
+    const PUBLISHED: &str = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
+        <PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
+
+    /// Everything that bounds a text comes before the text.
+    const UP_TO_THE_TEXT: [&str; 6] = [
+        "UpdateItem limits",
+        "GetItem codes",
+        "PutItem codes",
+        "UpdateItem limits",
+        "UpdateItem limits",
+        "POST",
+    ];
+
+    #[tokio::test]
+    async fn x61_every_bound_is_counted_before_the_text_is_sent() {
+        let (result, calls) = ask(|call| match call.operation.as_str() {
+            "POST " => (200, PUBLISHED.into()),
+            _ => done(),
+        })
+        .await;
+        let expected = Challenged {
+            expires_in_seconds: 600,
+            next_in_seconds: 60,
+        };
+        assert_eq!(result, Ok(expected));
+        assert_eq!(calls, UP_TO_THE_TEXT);
+    }
+
+    /// X61: a text whose answer was lost may be on its way: it is not asked for a second time.
+    #[tokio::test]
+    async fn x61_a_text_that_fails_is_not_repeated_and_the_number_gets_its_turn_back() {
+        let (result, calls) = ask(|call| match call.operation.as_str() {
+            "POST " => (500, json!({})),
+            _ => done(),
+        })
+        .await;
+        assert_eq!(result, Err(ChallengeError::Fault(Fault::Unavailable)));
+        assert_eq!(calls, [UP_TO_THE_TEXT.as_slice(), &["UpdateItem codes"]].concat());
+    }
+
+    #[tokio::test]
+    async fn x61_a_used_up_budget_gives_the_number_its_turn_back() {
+        let (result, calls) = ask(|call| {
+            let key = &call.body["Key"]["k"];
+            match (call.operation.as_str(), crate::testing::bytes(key).first()) {
+                ("UpdateItem", Some(3)) => condition_failed(&Value::Null),
+                _ => done(),
+            }
+        })
+        .await;
+        assert!(
+            matches!(result, Err(ChallengeError::RateLimited(_))),
+            "{result:?}"
+        );
+        assert_eq!(calls, [&UP_TO_THE_TEXT[..4], &["UpdateItem codes"]].concat());
+    }
+
+    /// X81: whatever cannot be counted, no text is sent.
+    #[tokio::test]
+    async fn x81_a_table_that_fails_stops_the_text() {
+        for table in ["limits", "codes"] {
+            let (result, calls) = ask(move |call| match call.table == table {
+                true => refused("ValidationException"),
+                false => done(),
+            })
+            .await;
+            assert_eq!(result, Err(ChallengeError::Fault(Fault::Internal)), "{table}");
+            assert!(!calls.contains(&"POST".to_owned()), "{table}: {calls:?}");
+        }
+    }
+
+    #[test]
+    fn x61_pauses_double_up_to_the_longest_and_begin_anew_after_a_rest() {
+        let mut pauses = Vec::new();
+        let now = UnixSeconds(1_800_000_000);
+        for sent in [0, 1, 2, 9, 10, 4_000_000_000] {
+            pauses.push(pause_seconds(Some(&CodeRecord::sent(sent, now.plus(1))), now));
+        }
+        assert_eq!(pauses, [60, 120, 240, 30_720, 43_200, 43_200]);
+        assert_eq!(pause_seconds(Some(&CodeRecord::sent(9, now)), now), 60);
+        assert_eq!(pause_seconds(None, now), 60);
+    }
+
+    /// X62: six digits, leading zeros included.
+    #[test]
+    fn x62_codes_have_six_digits_and_differ() {
+        let (backend, _) = backend(|_| done());
+        let codes: std::collections::BTreeSet<_> = (0..1_000)
+            .map(|_| draw_code(&backend).unwrap().as_str().to_owned())
+            .collect();
+        assert!(codes.len() > 990, "{}", codes.len());
+        assert!(codes.iter().any(|code| code.starts_with('0')));
+    }
+}

@@ -118,3 +118,66 @@ async fn existing(
         lock: lock.map(|lock| lock.salt),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use waxwing_wire::secret::Ticket;
+
+    use super::*;
+    use crate::testing::{Answer, Call, backend, condition_failed, done, operations, standard_base64};
+
+    async fn guess(
+        script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+    ) -> (Result<Confirmed, ConfirmError>, Vec<Call>) {
+        let (backend, calls) = backend(script);
+        let request = ConfirmRequest {
+            phone: "+491713920001".parse().unwrap(),
+            code: "123456".parse().unwrap(),
+            ticket: Ticket::new([1; 16]),
+        };
+        let result = confirm(&backend, request).await;
+        let calls = calls.lock().unwrap().clone();
+        (result, calls)
+    }
+
+    /// X62: the count is raised under its bound in one write; only what that write gives back is compared.
+    #[tokio::test]
+    async fn x62_a_guess_is_counted_before_it_is_compared() {
+        let (result, calls) = guess(|call| match call.operation.as_str() {
+            "UpdateItem" => (
+                200,
+                json!({ "Attributes": { "c": { "B": standard_base64(&[1; 32]) } } }),
+            ),
+            _ => done(),
+        })
+        .await;
+        assert_eq!(result, Err(ConfirmError::WrongCode));
+        let expected = ["GetItem tickets", "UpdateItem codes", "GetItem tickets"];
+        assert_eq!(operations(&std::sync::Mutex::new(calls.clone())), expected);
+        let condition = calls[1].body["ConditionExpression"].as_str().unwrap();
+        assert_eq!(condition, "attribute_exists(c) AND u > :now AND t < :most");
+    }
+
+    #[tokio::test]
+    async fn x62_without_a_try_left_nothing_is_compared() {
+        let (result, calls) = guess(|call| match call.operation.as_str() {
+            "UpdateItem" => condition_failed(&Value::Null),
+            _ => done(),
+        })
+        .await;
+        assert_eq!(result, Err(ConfirmError::WrongCode));
+        assert!(calls.iter().all(|call| call.operation != "TransactWriteItems"));
+    }
+
+    /// X81: a guess that cannot be counted is not compared.
+    #[tokio::test]
+    async fn x81_guesses_fail_closed() {
+        let (result, _) = guess(|call| match call.operation.as_str() {
+            "UpdateItem" => crate::testing::refused("ValidationException"),
+            _ => done(),
+        })
+        .await;
+        assert_eq!(result, Err(ConfirmError::Fault(Fault::Internal)));
+    }
+}

@@ -143,3 +143,138 @@ async fn announce(backend: &Backend, account: AccountId, devices: &[DeviceRecord
     let frame = ServiceFrame::RegistrationAttempted(RegistrationAttempted { account });
     news::tell(backend, devices, &frame).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use waxwing_wire::PublicKey;
+
+    use super::*;
+    use crate::testing::{
+        Answer, Call, backend, condition_failed, device, done, operations, refused, standard_base64,
+    };
+
+    const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+    fn proof(fill: u8) -> LockProof {
+        LockProof::new([fill; LockProof::BYTES])
+    }
+
+    fn hash() -> KeyedHash {
+        KeyedHash::new("a secret that only the tests know")
+    }
+
+    fn account() -> AccountId {
+        device(1, 1, 7).address.account
+    }
+
+    /// The account's one device, last seen so many seconds ago.
+    fn seen(ago: u64) -> [DeviceRecord; 1] {
+        [DeviceRecord {
+            device: device(1, 1, 7),
+            signing_key: PublicKey::new([2; 33]).unwrap(),
+            connection: None,
+            waiting_since: None,
+            seen_at: UnixSeconds(NOW.0 - ago),
+        }]
+    }
+
+    /// A lock that `proof(1)` opens, in a table whose counters answer `counted`.
+    fn locked(counted: Answer) -> impl Fn(&Call) -> Answer + Send + Sync {
+        let lock = json!({
+            "s": { "B": standard_base64(&[9; 16]) },
+            "p": { "B": standard_base64(hash().lock_proof(account(), &proof(1)).as_bytes()) },
+        });
+        move |call| match call.operation.as_str() {
+            "GetItem" => (200, json!({ "Item": lock })),
+            "UpdateItem" => counted.clone(),
+            _ => done(),
+        }
+    }
+
+    async fn knock(
+        script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+        ago: u64,
+        proof: Option<LockProof>,
+    ) -> (Result<(), GateError>, Vec<String>) {
+        let (backend, calls) = backend(script);
+        let passed = pass(&backend, &hash(), account(), &seen(ago), proof.as_ref(), NOW).await;
+        (passed.map(drop), operations(&calls))
+    }
+
+    #[tokio::test]
+    async fn x65_the_right_pin_opens_and_gives_the_tries_back() {
+        let (passed, calls) = knock(locked(done()), 0, Some(proof(1))).await;
+        assert_eq!(passed, Ok(()));
+        assert_eq!(calls, ["GetItem locks", "UpdateItem limits", "DeleteItem limits"]);
+    }
+
+    #[tokio::test]
+    async fn x65_a_wrong_pin_is_counted_before_it_is_compared() {
+        let (passed, calls) = knock(locked(done()), 0, Some(proof(2))).await;
+        assert_eq!(passed, Err(GateError::WrongPin));
+        assert_eq!(calls, ["GetItem locks", "UpdateItem limits"]);
+    }
+
+    #[tokio::test]
+    async fn x65_with_all_tries_used_even_the_right_pin_waits() {
+        let until = (NOW.0 + 500).to_string();
+        let counted = condition_failed(&json!({ "n": { "N": "5" }, "expires_at": { "N": until } }));
+        let (passed, _) = knock(locked(counted), 0, Some(proof(1))).await;
+        let retry_after_seconds = 500;
+        assert_eq!(passed, Err(RateLimited { retry_after_seconds }.into()));
+    }
+
+    /// X81: the PIN fails closed.
+    #[tokio::test]
+    async fn x81_a_pin_that_cannot_be_counted_is_not_compared() {
+        let (passed, _) = knock(locked(refused("ValidationException")), 0, Some(proof(1))).await;
+        assert_eq!(passed, Err(GateError::Fault(Fault::Internal)));
+    }
+
+    #[tokio::test]
+    async fn x64_a_lock_lasts_a_week_after_the_last_connection() {
+        let week = LOCK_LIFE_SECONDS;
+        assert_eq!(
+            knock(locked(done()), week - 1, None).await.0,
+            Err(GateError::Locked)
+        );
+        assert_eq!(knock(locked(done()), week, None).await.0, Ok(()));
+    }
+
+    /// X64: what the gate saw holds in the flow's own transaction, or the flow begins again.
+    #[tokio::test]
+    async fn x64_every_way_through_the_gate_pins_the_lock_it_saw() {
+        let none = |_: &Call| done();
+        let ways: [(Option<LockProof>, u64, bool, &str); 3] = [
+            (None, 0, false, "attribute_not_exists(a)"),
+            (Some(proof(1)), 0, true, "p = :proof"),
+            (None, LOCK_LIFE_SECONDS, true, "p = :proof"),
+        ];
+        for (proof, ago, is_locked, expected) in ways {
+            let (backend, _) = match is_locked {
+                true => backend(locked(done())),
+                false => backend(none),
+            };
+            let passed = pass(&backend, &hash(), account(), &seen(ago), proof.as_ref(), NOW).await;
+            let part = passed.unwrap().part;
+            let check = part.condition_check.map(|check| check.condition_expression);
+            let delete = part.delete.and_then(|delete| delete.condition_expression);
+            assert_eq!(check.or(delete).as_deref(), Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn x63_whoever_stops_at_the_gate_is_announced_to_the_connected_devices() {
+        let (backend, calls) = backend(|call| match call.operation.as_str() {
+            "GetItem" => locked(done())(call),
+            _ => (200, Value::Null),
+        });
+        let mut devices = seen(0);
+        devices[0].connection = crate::sockets::ConnectionId::new("own");
+        let passed = pass(&backend, &hash(), account(), &devices, None, NOW).await;
+        assert!(matches!(passed, Err(GateError::Locked)));
+        assert_eq!(operations(&calls), ["GetItem locks", "POST own"]);
+        assert_eq!(calls.lock().unwrap()[1].body["type"], "registration_attempted");
+    }
+}

@@ -179,7 +179,7 @@ async fn admit_at(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::collections::BTreeMap;
 
     use serde_json::json;
 
@@ -197,12 +197,14 @@ mod tests {
 
     /// Counts as DynamoDB does.
     fn counting() -> impl Fn(&Call) -> Answer + Send + Sync {
-        let count = AtomicU64::new(0);
+        let counts = Mutex::new(BTreeMap::new());
         move |call| match call.operation.as_str() {
             "UpdateItem" => {
                 let weight = &call.body["ExpressionAttributeValues"][":weight"]["N"];
                 let weight: u64 = weight.as_str().unwrap().parse().unwrap();
-                let count = count.fetch_add(weight, Ordering::Relaxed) + weight;
+                let mut counts = counts.lock().unwrap();
+                let count = counts.entry(call.body["Key"].to_string()).or_insert(0);
+                *count += weight;
                 (200, json!({ "Attributes": { "n": { "N": count.to_string() } } }))
             }
             _ => done(),

@@ -37,7 +37,7 @@ pub(crate) struct Call {
     pub(crate) body: Value,
 }
 
-/// What AWS answers: status and body.
+/// What AWS answers: status and body. A body that is a string is sent as it is: SNS speaks XML.
 pub(crate) type Answer = (u16, Value);
 
 /// The answer to a write that did what was asked.
@@ -211,7 +211,11 @@ impl<F: Fn(&Call) -> Answer + Send + Sync> HttpConnector for Script<F> {
         drop(calls);
         let (status, body) = (self.script)(&call);
         let status = StatusCode::try_from(status).unwrap();
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body.to_string()))))
+        let body = match body {
+            Value::String(text) => text,
+            json => json.to_string(),
+        };
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
     }
 }
 

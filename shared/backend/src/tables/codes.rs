@@ -63,6 +63,18 @@ pub(crate) struct CodeRecord {
 }
 
 impl CodeRecord {
+    /// One of which nothing counts but how many were sent, until when.
+    #[cfg(test)]
+    pub(crate) fn sent(sent: u32, ends: UnixSeconds) -> Self {
+        Self {
+            is_good: false,
+            good_until: UnixSeconds(0),
+            sent,
+            next_at: UnixSeconds(0),
+            ends,
+        }
+    }
+
     /// How many codes were sent since the number last rested.
     pub(crate) fn sent_lately(&self, now: UnixSeconds) -> u32 {
         if self.ends > now { self.sent } else { 0 }

@@ -173,3 +173,176 @@ async fn tell_others(backend: &Backend, offerer: RegisteredDevice) -> Result<(),
     tell(backend, others, &devices_changed(account)).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::{Value, json};
+    use waxwing_wire::{DeviceId, limits::OFFER_LIFE_SECONDS};
+
+    use super::*;
+    use crate::{
+        testing::{
+            Answer, Call, account_item, backend, device, device_item, done, keys_item, operations,
+            standard_base64, transaction_condition_failed,
+        },
+        verify::tests::{TestDevice, signed_list},
+    };
+
+    /// Device `n` has the keys and the registration of `TestDevice::new(n)`.
+    fn offerer() -> RegisteredDevice {
+        device(1, 1, 2)
+    }
+
+    fn list(version: u64, ids: &[u8]) -> DeviceList {
+        let listed = |id: &u8| {
+            let id_of_device = DeviceId::new(u64::from(*id)).unwrap();
+            verify::listed(id_of_device, &TestDevice::new(*id).published)
+        };
+        let devices: Vec<_> = ids.iter().map(listed).collect();
+        signed_list(offerer().address.account, 9, version, &devices)
+    }
+
+    fn request(list: DeviceList) -> AnswerRequest {
+        AnswerRequest {
+            token: LinkToken::new([9; 16]),
+            list: Some(list),
+        }
+    }
+
+    /// An offer at this stage; from the second on it is device 3 that took it up.
+    fn link_at(stage: u32) -> Value {
+        let expires_at = crate::Clock::system().now().plus(OFFER_LIFE_SECONDS);
+        let mut item = keys_item(offerer(), &TestDevice::new(3).published);
+        item["o"] = json!({ "B": standard_base64(&offerer().to_bytes()) });
+        item["z"] = json!({ "N": stage.to_string() });
+        item["q"] = json!({ "B": standard_base64(&[4; 32]) });
+        item["d"] = json!({ "N": "3" });
+        item["expires_at"] = json!({ "N": expires_at.0.to_string() });
+        item
+    }
+
+    /// An account of devices 1 and 2, both connected; the link is at `before`, and after the transaction at `after`.
+    fn account(
+        (before, after): (u32, u32),
+        transaction: fn() -> Answer,
+    ) -> impl Fn(&Call) -> Answer + Send + Sync {
+        let tried = AtomicBool::new(false);
+        move |call| match (call.operation.as_str(), call.table.as_str()) {
+            ("GetItem", "links") => {
+                let stage = if tried.load(Ordering::Relaxed) {
+                    after
+                } else {
+                    before
+                };
+                (200, json!({ "Item": link_at(stage) }))
+            }
+            ("GetItem", "accounts") => {
+                let account = offerer().address.account;
+                (200, json!({ "Item": account_item(account, &list(5, &[1, 2])) }))
+            }
+            ("Query", "devices") => {
+                let own = device_item(offerer(), Some("own"));
+                (
+                    200,
+                    json!({ "Items": [own, device_item(device(1, 2, 3), Some("other"))] }),
+                )
+            }
+            ("TransactWriteItems", _) => {
+                tried.store(true, Ordering::Relaxed);
+                transaction()
+            }
+            _ => done(),
+        }
+    }
+
+    /// List, link, record and keys are one write: a device is in the account exactly if the list says so.
+    #[tokio::test]
+    async fn accepting_is_one_transaction_and_the_other_devices_are_told_after_it() {
+        let (backend, calls) = backend(account((2, 3), done));
+        let answered = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+        assert_eq!(answered, Ok(Answered { linked: true }));
+        let expected = [
+            "GetItem links",
+            "GetItem accounts",
+            "TransactWriteItems",
+            "Query devices",
+            "POST other",
+        ];
+        assert_eq!(operations(&calls), expected);
+        let calls = calls.lock().unwrap();
+        let parts = calls[2].body["TransactItems"].as_array().unwrap().clone();
+        let tables: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let (kind, part) = part.as_object().unwrap().iter().next().unwrap();
+                format!("{kind} {}", part["TableName"].as_str().unwrap())
+            })
+            .collect();
+        let expected = ["Update accounts", "Update links", "Put devices", "Put keys"];
+        assert_eq!(tables, expected);
+        assert!(parts.iter().all(|part| {
+            let (_, part) = part.as_object().unwrap().iter().next().unwrap();
+            part["ConditionExpression"].is_string()
+        }));
+    }
+
+    /// I14: the answer of a run whose own answer was lost.
+    #[tokio::test]
+    async fn an_acceptance_again_tells_again_and_writes_nothing() {
+        let (backend, calls) = backend(account((3, 3), done));
+        let answered = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+        assert_eq!(answered, Ok(Answered { linked: true }));
+        assert_eq!(
+            operations(&calls),
+            ["GetItem links", "Query devices", "POST other"]
+        );
+    }
+
+    /// A transaction that does not go through lost to another run of the same answer, or to another list.
+    #[tokio::test]
+    async fn a_lost_race_is_told_from_an_answer_that_went_through_before() {
+        for (after, expected) in [
+            (3, Ok(Answered { linked: true })),
+            (2, Err(ListError::Stale.into())),
+            (4, Err(ListError::Stale.into())),
+        ] {
+            let (backend, _) = backend(account((2, after), transaction_condition_failed));
+            let answered = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+            assert_eq!(answered, expected, "stage {after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn x41_a_list_with_anything_but_the_new_device_is_refused() {
+        for (list, code) in [
+            (list(6, &[1, 2]), ErrorCode::InvalidList),
+            (list(6, &[1, 2, 4]), ErrorCode::InvalidList),
+            (list(6, &[1, 3]), ErrorCode::InvalidList),
+            (list(6, &[1, 2, 3, 4]), ErrorCode::InvalidList),
+            (list(5, &[1, 2, 3]), ErrorCode::StaleList),
+            (list(7, &[1, 2, 3]), ErrorCode::StaleList),
+        ] {
+            let (backend, calls) = backend(account((2, 2), done));
+            let error = answer(&backend, offerer(), request(list)).await.unwrap_err();
+            assert_eq!(Problem::from(error).code, code);
+            assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn x41_an_offer_nobody_took_up_and_one_of_another_device_are_not_accepted() {
+        for (stage, who) in [
+            (1, offerer()),
+            (4, offerer()),
+            (2, device(1, 2, 3)),
+            (2, device(2, 1, 2)),
+        ] {
+            let (backend, calls) = backend(account((stage, stage), done));
+            let refused = answer(&backend, who, request(list(6, &[1, 2, 3]))).await;
+            assert_eq!(refused, Err(AnswerError::Ended));
+            assert_eq!(operations(&calls), ["GetItem links"]);
+        }
+    }
+}

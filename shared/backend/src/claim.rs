@@ -236,7 +236,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{Answer, Call, condition_failed, device, done, operations, standard_base64};
+    use crate::testing::{
+        Answer, Call, condition_failed, device, device_item, done, operations, standard_base64,
+    };
 
     fn owner() -> RegisteredDevice {
         device(2, 1, 7)
@@ -335,5 +337,27 @@ mod tests {
         let (backend, calls) = crate::testing::backend(|_| (400, json!({ "__type": "ValidationException" })));
         tell_owner(&backend, owner().address, 3).await;
         assert_eq!(operations(&calls), ["GetItem devices"]);
+    }
+
+    #[tokio::test]
+    async fn x68_a_claimer_that_is_gone_takes_no_key() {
+        for own in [Value::Null, json!({ "Item": device_item(device(1, 1, 8), None) })] {
+            let (backend, calls) = crate::testing::backend(move |call| match call.operation.as_str() {
+                "GetItem" if call.table == "devices" && !own.is_null() => (200, own.clone()),
+                _ => done(),
+            });
+            let request = ClaimRequest {
+                request: waxwing_wire::RequestId::MIN,
+                account: owner().address.account,
+                devices: None,
+            };
+            let refused = claim(&backend, device(1, 1, 7), request).await;
+            assert_eq!(refused, Err(ClaimError::Unknown));
+            assert!(
+                !operations(&calls)
+                    .iter()
+                    .any(|call| call.starts_with("DeleteItem"))
+            );
+        }
     }
 }

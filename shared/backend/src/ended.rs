@@ -89,3 +89,99 @@ where
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        sockets::ConnectionId,
+        testing::{Answer, Call, backend, device, done, operations},
+    };
+
+    fn ended() -> EndedDevice {
+        EndedDevice {
+            device: device(1, 2, 7),
+            connection: ConnectionId::new("gone"),
+        }
+    }
+
+    async fn finish_with(
+        script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+    ) -> (Result<(), Fault>, Vec<String>) {
+        let (backend, calls) = backend(script);
+        let account = device(1, 1, 7).address.account;
+        let finished = finish(
+            &backend,
+            account,
+            ListVersion::MIN,
+            &[ended()],
+            RemovalReason::Revoked,
+        )
+        .await;
+        let operations = operations(&calls);
+        (finished, operations)
+    }
+
+    const FORGOTTEN: &str = "UpdateItem accounts";
+
+    /// A page of one item, and more behind it as long as `more` says so.
+    fn page(more: bool) -> Answer {
+        let key = json!({ "o": { "B": "AAAA" }, "i": { "N": "1" } });
+        let mut body = json!({ "Items": [key] });
+        if more {
+            body["LastEvaluatedKey"] = key;
+        }
+        (200, body)
+    }
+
+    #[tokio::test]
+    async fn x68_the_names_are_taken_away_when_all_is_done_and_not_before() {
+        let (finished, calls) = finish_with(|_| done()).await;
+        assert_eq!(finished, Ok(()));
+        assert_eq!(calls.last().unwrap(), FORGOTTEN);
+        for fails in ["DELETE gone", "Query mailbox", "Query prekeys"] {
+            let (finished, calls) = finish_with(move |call| {
+                let name = format!("{} {}", call.operation, call.table);
+                if name.trim_end() == fails {
+                    (400, json!({}))
+                } else {
+                    done()
+                }
+            })
+            .await;
+            assert_eq!(finished, Err(Fault::Internal), "{fails}");
+            assert!(!calls.contains(&FORGOTTEN.to_owned()), "{fails}");
+        }
+    }
+
+    /// What one run cannot empty is left for the next; the device ended long before.
+    #[tokio::test]
+    async fn x82_a_run_empties_no_more_than_fits_its_time() {
+        let (finished, calls) = finish_with(|call| match (call.operation.as_str(), call.table.as_str()) {
+            ("Query", "mailbox") => page(true),
+            ("Query", _) => page(false),
+            _ => done(),
+        })
+        .await;
+        assert_eq!(finished, Ok(()));
+        let pages = calls.iter().filter(|call| *call == "Query mailbox").count();
+        assert_eq!(pages, MAX_PAGES);
+        assert!(!calls.contains(&FORGOTTEN.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_gone_and_news_that_fails_are_no_obstacle() {
+        for (post, close) in [(410, 410), (403, 204), (200, 204)] {
+            let (finished, calls) = finish_with(move |call| match call.operation.as_str() {
+                "POST gone" => (post, Value::Null),
+                "DELETE gone" => (close, Value::Null),
+                _ => done(),
+            })
+            .await;
+            assert_eq!(finished, Ok(()));
+            assert!(calls.contains(&FORGOTTEN.to_owned()));
+        }
+    }
+}

@@ -87,6 +87,7 @@ fn the_documented_limits_are_those_of_the_contract() {
     let days = limits::MESSAGE_LIFE_SECONDS / (24 * 60 * 60);
     let prekeys = limits::MAX_ONE_TIME_PREKEYS_PER_UPLOAD;
     let (accounts, per_send) = (limits::MAX_ACCOUNTS_PER_SEND, limits::MAX_ENVELOPES_PER_SEND);
+    let messages = limits::MAX_MESSAGES_PER_SEND;
     for row in [
         format!("| devices of an account | {} |", limits::MAX_DEVICES_PER_ACCOUNT),
         format!("| WebSocket frame, message | {frame} and {message} bytes |"),
@@ -95,7 +96,17 @@ fn the_documented_limits_are_those_of_the_contract() {
             "| ciphertext | {} to {ciphertext} bytes; up to {cheapest} bytes it costs the least to store |",
             limits::MIN_CIPHERTEXT_BYTES
         ),
-        format!("| accounts, envelopes of one `send` | {accounts}, {per_send} |"),
+        format!("| messages, envelopes of one `send` | {messages}, {per_send} |"),
+        format!("| accounts of one message | {accounts} |"),
+        format!(
+            "| code | six digits, {} seconds, five guesses |",
+            limits::CODE_LIFE_SECONDS
+        ),
+        format!("| ticket | {} seconds |", limits::TICKET_LIFE_SECONDS),
+        format!(
+            "| requests and frames of an account | {} a minute, over all devices",
+            limits::MAX_REQUESTS_PER_MINUTE
+        ),
         format!("| ids of one `ack` | {} |", limits::MAX_IDS_PER_ACK),
         format!("| envelopes, ciphertext bytes of one page | {envelopes}, {page} |"),
         format!("| one-time prekeys of one request | {prekeys} |"),

@@ -123,8 +123,8 @@ impl Backend {
         Self::with_random(config, clock, http_client, Random::system())
     }
 
-    /// As [`new`](Self::new), but whatever the service draws at random follows from `seed`: for tests that
-    /// replay a run.
+    /// As [`new`](Self::new), but whatever the service draws at random follows from `seed`, the codes it
+    /// sends included: for tests that replay a run, and for nothing else.
     pub fn seeded(config: &Config, clock: Clock, http_client: Option<SharedHttpClient>, seed: u64) -> Self {
         Self::with_random(config, clock, http_client, Random::seeded(seed))
     }

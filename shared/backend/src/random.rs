@@ -1,6 +1,7 @@
-//! The one place randomness comes from: which one-time prekey to try first, how long to back off.
+//! The one place randomness comes from: codes for phones, which one-time prekey to try first, how long to back off.
 //!
-//! Nothing secret depends on it, so it may be seeded to replay a run.
+//! Codes are secret, so the source is a cryptographic one, seeded by the operating system. Only tests that replay a
+//! run seed it themselves.
 
 use std::{
     fmt,

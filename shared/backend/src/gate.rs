@@ -1,7 +1,7 @@
 //! The gate that every flow passes which takes over a phone number that has an account.
 //!
 //! There is one: registering anew. Whatever flow joins it (another way to register, a change of number) calls
-//! [`pass`] and puts [`Passed::part`] into its transaction, so that a lock which is set in that very moment is
+//! `pass` and puts the part that it gives into its transaction, so that a lock which is set in that very moment is
 //! not overlooked.
 //!
 //! A try is counted before it is compared; after five, the account waits a day from the last of them. What cannot

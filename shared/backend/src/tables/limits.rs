@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Partition key, binary: what is counted, as [`Counter`] encodes it.
+/// Partition key, binary: what is counted, as `Counter` encodes it.
 pub const PARTITION_KEY: &str = "k";
 /// Number: seconds of Unix time after which the item says nothing.
 pub const EXPIRES_AT: &str = "expires_at";

@@ -6,8 +6,9 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Every arrow there may be. `waxwing-backend` → `waxwing-protocol` is not among them and must never be: the
 /// service holds no code that could decrypt.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("waxwing-protocol", &[]),
+    ("waxwing-protocol-fuzz", &["waxwing-protocol"]),
     ("waxwing-wire", &[]),
     ("waxwing-backend", &["waxwing-wire"]),
     ("waxwing-functions", &["waxwing-backend", "waxwing-wire"]),

@@ -19,7 +19,7 @@ async fn x63_what_is_written_to_a_person_whose_account_key_changed_waits_for_the
     let fingerprint = within_patience("the alert", async {
         loop {
             match events.next().await {
-                Some(Event::AccountKeyChanged { account, fingerprint }) if account == bob.account() => {
+                Some(Event::AccountKeyChanged { account, fingerprint }) if account == again.account() => {
                     return fingerprint;
                 }
                 _ => {}
@@ -35,11 +35,11 @@ async fn x63_what_is_written_to_a_person_whose_account_key_changed_waits_for_the
     assert_eq!(alice.shown(&again)[2].state, MessageState::Held);
     // The two compare over another line. The number is of the new key.
     let (ours, theirs) = (
-        alice.client.safety_number(bob.account()).await.unwrap(),
+        alice.client.safety_number(again.account()).await.unwrap(),
         again.client.safety_number(alice.account()).await.unwrap(),
     );
     assert_eq!(ours.compare_code(&theirs.code()), Ok(Comparison::Match));
-    alice.client.trust(bob.account(), fingerprint).await.unwrap();
+    alice.client.trust(again.account(), fingerprint).await.unwrap();
     again.until_shown(&alice, 2).await;
     assert_eq!(again.texts(&alice), ["my new phone", "is it you?"]);
     until("accepted", async || alice.client.pending().unwrap() == 0).await;

@@ -50,7 +50,6 @@ async fn a_code_that_was_not_sent_confirms_nothing_and_the_right_one_registers()
     );
 }
 
-/// The answer to a registration is lost and the ticket is still good: the same request again.
 #[tokio::test]
 async fn x63_a_new_phone_takes_the_account_over_and_the_old_one_is_told() {
     let service = Service::start().await;
@@ -58,8 +57,9 @@ async fn x63_a_new_phone_takes_the_account_over_and_the_old_one_is_told() {
     let laptop = old.link_another(&service).await;
     let mut on_old = old.client.observe().await.unwrap();
     let mut on_laptop = laptop.client.observe().await.unwrap();
+    let account = old.account();
     let new = old.registered_anew(&service).await;
-    assert_eq!(new.account(), old.account());
+    assert_eq!(new.account(), account);
     for events in [&mut on_old, &mut on_laptop] {
         let removed = event(events, "the end of an old device", |event| {
             matches!(event, Event::Removed { .. })

@@ -69,9 +69,16 @@ pub fn fictional_number(index: usize) -> Option<PhoneNumber> {
 /// # Errors
 /// [`PeopleError`].
 pub async fn register(name: &str, config: ClientConfig, runner: &Runner) -> Result<Device, PeopleError> {
+    register_as(name, config, runner, &new_number()?).await
+}
+
+/// A number that nobody in this process had before.
+///
+/// # Errors
+/// [`PeopleError::NoNumber`].
+pub fn new_number() -> Result<PhoneNumber, PeopleError> {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
-    let number = fictional_number(TAKEN.fetch_add(1, Ordering::Relaxed)).ok_or(PeopleError::NoNumber)?;
-    register_as(name, config, runner, &number).await
+    fictional_number(TAKEN.fetch_add(1, Ordering::Relaxed)).ok_or(PeopleError::NoNumber)
 }
 
 /// The same with this number: if it has an account, the device takes it over.

@@ -1,6 +1,12 @@
 //! The service, run on this machine for a command.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use serde::Serialize;
 use waxwing_client::{ClientConfig, Endpoints, StoreLocation};
@@ -34,6 +40,8 @@ pub struct Options {
     pub verbose: bool,
     /// The template's parameters that do not have their default values.
     pub parameters: BTreeMap<String, String>,
+    /// Seconds added to the clock of functions inside this process.
+    pub clock_offset: Arc<AtomicI64>,
 }
 
 impl Options {
@@ -49,6 +57,7 @@ impl Options {
                 String::from("RequestsPerMinute"),
                 String::from(REQUESTS_PER_MINUTE),
             )]),
+            clock_offset: Arc::default(),
         }
     }
 }
@@ -88,6 +97,7 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
         storage: options.storage,
         execution,
         port: options.port,
+        clock_offset: options.clock_offset,
         ..RunnerConfig::default()
     };
     Ok(Runner::start(config).await?)

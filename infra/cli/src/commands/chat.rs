@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Where people's stores and the address book are kept unless told otherwise.
-const DEFAULT_DATA: &str = ".waxwing/chat";
+pub(super) const DEFAULT_DATA: &str = ".waxwing/chat";
 
 /// How long the end waits for what is still in the outbox, unless the connection breaks.
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -106,7 +106,14 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
         reason,
     })?;
     let store = StoreLocation::File(args.data.join(format!("{}.db", args.name)));
-    let config = ClientConfig::new(store, endpoints(&args));
+    let config = ClientConfig::new(
+        store,
+        endpoints(
+            args.endpoint.as_deref(),
+            args.http_endpoint.as_deref(),
+            &args.audience,
+        ),
+    );
     let device = joining::join(&args, config, console).await?;
     let mut chat = Chat::new(&args, device, console);
     chat.welcome();
@@ -424,19 +431,20 @@ fn told(changes: &[DeviceChange]) -> String {
     changes.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-fn endpoints(args: &Args) -> Endpoints {
-    let websocket_url = match &args.endpoint {
+/// The service at these addresses, or on this machine.
+pub(super) fn endpoints(websocket: Option<&str>, http: Option<&str>, audience: &str) -> Endpoints {
+    let websocket_url = match websocket {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("ws://127.0.0.1:{DEFAULT_PORT}/prod"),
     };
-    let http_url = match &args.http_endpoint {
+    let http_url = match http {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => websocket_url.replacen("ws", "http", 1),
     };
     Endpoints {
         websocket_url,
         http_url,
-        audience: args.audience.clone(),
+        audience: audience.to_owned(),
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Alice has a phone and a laptop, Bob has a phone. Every line of a text is a message, the odd ones from
 //! Alice's side, the even ones from Bob. Bob's phone is away for the middle third; what he writes there waits
-//! in his outbox. Meanwhile every place that the service writes to is searched for the lines.
+//! in his outbox. Meanwhile every place that the service writes to is searched for the lines. At the end two other
+//! people show what happens when devices come, go, and get lost.
 
 mod account;
+mod accounts;
 mod conversation;
 mod report;
 
@@ -65,6 +67,9 @@ pub enum DemoError {
     /// A device did not get in.
     #[error(transparent)]
     People(#[from] PeopleError),
+    /// A promise about accounts was not kept.
+    #[error(transparent)]
+    Accounts(#[from] accounts::AccountsError),
     /// A message could not even be stored.
     #[error("a message could not be handed over: {0}")]
     Send(#[from] SendError),
@@ -108,10 +113,15 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, DemoError> {
         verbose: true,
         ..Options::in_memory(args.processes)
     };
+    let clock = Arc::clone(&options.clock_offset);
     let runner = service::start(options, console).await?;
     let frames = tokio::spawn(watch_frames(runner.observe_frames(), evidence.clone()));
     let demo = Demo::prepare(&runner, text, evidence.clone(), console).await?;
     let parts = demo.play(&runner, FunctionsRun::chosen(args.processes)).await?;
+    // Processes of their own have a clock that cannot be set forward, and a minute is long to wait.
+    if !args.processes {
+        accounts::tell(&runner, &clock, console).await?;
+    }
     evidence.frames_passed(frames_of(&runner.meter()));
     runner.shutdown().await;
     // With the gateway the frames end: now the last one has been looked at.

@@ -74,25 +74,23 @@ async fn follow(shared: &Shared, me: &Arc<Me>, news: News) -> Result<(), Disconn
             });
             noted.await.map_err(failed)
         }
-        News::Removed(reason) => Err(removed(shared, me, reason).await?),
-        News::Delivery(_) => Ok(()),
+        News::Removed(_) | News::Delivery(_) => Ok(()),
     }
 }
 
 /// The service says that this device is out. It cannot prove it: its token is refused from now on. But neither does it
 /// gain anything by saying so, for it could as well not answer any more.
-async fn removed(
-    shared: &Shared,
-    me: &Arc<Me>,
-    reason: RemovalReason,
-) -> Result<DisconnectReason, DisconnectReason> {
+pub(super) async fn removed(shared: &Shared, me: &Arc<Me>, reason: RemovalReason) -> DisconnectReason {
     tracing::warn!(?reason, account = %me.address().account, "this device was removed from its account");
-    shared
-        .apply(move |tx| trust::removed(tx, reason))
-        .await
-        .map_err(failed)?;
-    shared.check_removed().await.map_err(failed)?;
-    Ok(DisconnectReason::Removed)
+    let noted = shared.apply(move |tx| trust::removed(tx, reason)).await;
+    let checked = match noted {
+        Ok(()) => shared.check_removed().await,
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(_) => DisconnectReason::Removed,
+        Err(error) => failed(error),
+    }
 }
 
 /// Fetches the own account: its devices, and how many prekeys are left.

@@ -19,7 +19,7 @@ pub(crate) mod keeper;
 mod pump;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use waxwing_wire::Problem;
+use waxwing_wire::{Problem, frame::RemovalReason};
 
 use crate::{
     clock,
@@ -219,19 +219,26 @@ async fn attempt(shared: &Shared, unacked: &AckQueue, stop: &mut watch::Receiver
     match connected {
         Ok(socket) => {
             shared.events.tell(Event::Connected);
-            serve(shared, &me, socket, unacked, stop).await
+            let removal = OnceLock::new();
+            let reason = serve(shared, &me, socket, unacked, stop, &removal).await;
+            match removal.into_inner() {
+                Some(removal) => keeper::removed(shared, &me, removal).await,
+                None => reason,
+            }
         }
         Err(reason) => reason,
     }
 }
 
-/// Runs everything that a connection is for, until something of it ends.
+/// Runs everything that a connection is for, until something of it ends. Notes in `removal` if the service says that this
+/// device is out: it closes the connection at once behind that, so that nobody else may come to hear it.
 async fn serve(
     shared: &Shared,
     me: &Arc<Me>,
     socket: Socket,
     unacked: &AckQueue,
     stop: &mut watch::Receiver<bool>,
+    removal: &OnceLock<RemovalReason>,
 ) -> DisconnectReason {
     let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
     let (deliveries, delivered) = mpsc::channel(WAITING_DELIVERIES);
@@ -244,6 +251,9 @@ async fn serve(
             if deliveries.try_send(envelopes).is_err() {
                 overflowed.notify_one();
             }
+        }
+        News::Removed(reason) => {
+            removal.get_or_init(|| reason);
         }
         other => drop(tidings.try_send(other)),
     };

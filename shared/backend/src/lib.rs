@@ -5,8 +5,9 @@
 //!
 //! # Layout
 //! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`]. HTTP:
-//!   [`challenge`], [`confirm`], [`register`], [`lock`], [`offer`], [`link`], [`answer`], [`revoke`], [`upload`], [`check`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run
-//!   twice or break off anywhere.
+//!   [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`]; [`upload`],
+//!   [`check`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run twice or break off anywhere.
+//!   `publish`, `ended`, `directory`, `news`: what several of them share.
 //! - One noun a file under [`tables`]: names of keys and attributes, conditions, every call to DynamoDB.
 //! - [`sockets`]: connections of devices. [`verify`]: checks of published keys. [`fault`]: failed requests.
 //! - Phone numbers: [`phone`] parses them, `keyed_hash` names them, `sms` reaches them. [`gate`]: the PIN.

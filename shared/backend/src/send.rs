@@ -664,8 +664,8 @@ mod tests {
                     let bob = device_item(bob, Some("open"));
                     let found: Vec<_> = own
                         .iter()
-                        .cloned()
                         .filter(|_| is_own)
+                        .cloned()
                         .chain((!is_own).then_some(bob))
                         .collect();
                     (200, json!({ "Items": found }))

@@ -1,6 +1,7 @@
 //! The commands and their arguments.
 
 pub mod chat;
+pub mod cost;
 pub mod demo;
 pub mod load;
 pub mod local;
@@ -13,7 +14,8 @@ use crate::console::Console;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and every promise was kept
-  1  a promise was broken (something lost, doubled, out of order, readable), or the command could not run
+  1  a promise was broken (something lost, doubled, out of order, readable, or dearer than its budget), or the command
+     could not run
   2  the arguments make no sense
 
 WAXWING_LOG=debug (or a filter like waxwing_client=trace) prints diagnostics on standard error.";
@@ -36,6 +38,8 @@ enum Command {
     Chat(chat::Args),
     #[command(after_help = EXIT_CODES)]
     Load(load::Args),
+    #[command(after_help = EXIT_CODES)]
+    Cost(cost::Args),
 }
 
 /// How a command that ran to its end found things.
@@ -65,6 +69,9 @@ pub enum Failure {
     /// In `load`.
     #[error(transparent)]
     Load(#[from] load::LoadError),
+    /// In `cost`.
+    #[error(transparent)]
+    Cost(#[from] cost::CostError),
 }
 
 impl Cli {
@@ -75,6 +82,7 @@ impl Cli {
             Command::Local(args) => args.json,
             Command::Chat(_) => false,
             Command::Load(args) => args.json,
+            Command::Cost(args) => args.json,
         }
     }
 }
@@ -89,6 +97,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
         Command::Local(args) => local::run(args, console).await?,
         Command::Chat(args) => chat::run(args, console).await?,
         Command::Load(args) => load::run(args, console).await?,
+        Command::Cost(args) => cost::run(args, console).await?,
     })
 }
 
@@ -116,6 +125,11 @@ mod tests {
             "chat --as bob --to 6f9619ff-8b86-4011-b42d-00c04fc964ff",
             "load --devices 100 --seconds 20",
             "load --devices 100 --seconds 20 --rate 50 --processes --json",
+            "cost",
+            "cost --workload FILE --set people=5 --compare tuning.memory_mb=128,512 --json",
+            "cost --committed --html FILE --csv FILE --prices FILE --free-tier --duration-ms send=30",
+            "cost --accept --processes",
+            "cost --print-workload",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");
@@ -136,6 +150,8 @@ mod tests {
             "load --devices 2 --seconds 0",
             "load --devices 2 --seconds 1 --rate 0",
             "load --devices 2 --seconds 1 --rate nan",
+            "cost --committed --accept",
+            "cost --print-workload --json",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split_whitespace());
             assert!(Cli::try_parse_from(arguments).is_err(), "{line}");

@@ -56,10 +56,11 @@ impl Parts {
     /// Takes the measured use cases apart.
     pub fn of(measured: &Measured) -> Self {
         let one = &measured.message_to_1_device;
+        // An envelope is whole units; a fraction counts the request, once a frame.
         let send_frame = one.map(|usage| FunctionUsage {
             posts: 0.0,
-            write_calls: 0.0,
-            write_units: 0.0,
+            write_calls: usage.write_calls.fract(),
+            write_units: usage.write_units.fract(),
             post_bytes: 0.0,
             ..usage
         });
@@ -69,8 +70,8 @@ impl Parts {
         let frames = measured.burst_of_10.total().frames_in.max(1.0);
         Self {
             envelope_away: away.map(|usage| FunctionUsage {
-                write_calls: usage.write_calls,
-                write_units: usage.write_units,
+                write_calls: usage.write_calls.floor(),
+                write_units: usage.write_units.floor(),
                 ..FunctionUsage::default()
             }),
             mark: (&measured.first_message_to_away_device - away).map(|usage| FunctionUsage {
@@ -249,6 +250,7 @@ impl PerMillion<'_> {
                 windowed: least_here - shared * (1.0 - 1.0 / f),
             },
             step("accepted: the reply, as route response", reply, 0.0),
+            step("counting requests against the rate limit", frame.write_units, 0.0),
             step(
                 "reading which devices there are",
                 frame.read_units,

@@ -189,7 +189,7 @@ impl Default for Workload {
             people: 100_000.0,
             devices_each: 1.0,
             messages_a_day: 50.0,
-            ciphertext_bytes: 400.0,
+            ciphertext_bytes: 713.0,
             online_share: 0.5,
             foreground_minutes: 30.0,
             sessions_a_day: 15.0,

@@ -34,7 +34,7 @@ fn plain(text: &str) -> Workload {
 #[test]
 fn everybody_online_costs_what_was_computed_by_hand() {
     let workload = plain(
-        "people = 1000\nmessages_a_day = 100\nonline_share = 1\nforeground_minutes = 60\nsessions_a_day = 1\n",
+        "people = 1000\nciphertext_bytes = 400\nmessages_a_day = 100\nonline_share = 1\nforeground_minutes = 60\nsessions_a_day = 1\n",
     );
     let bill = bill(&workload);
     // send: 3 M invocations; connections: authorize, connect, receive, fetch, disconnect; acks.
@@ -108,7 +108,7 @@ fn everybody_away_costs_what_was_computed_by_hand() {
 #[test]
 fn a_large_windowed_workload_costs_what_was_computed_by_hand() {
     let workload = plain(
-        "people = 1_000_000\nmessages_a_day = 50\nonline_share = 1\nsessions_a_day = 1\n\
+        "people = 1_000_000\nciphertext_bytes = 400\nmessages_a_day = 50\nonline_share = 1\nsessions_a_day = 1\n\
          [media]\nitems_a_day = 1\nbytes = 100_000\n\
          [tuning]\nwindowed = true\ntables = \"provisioned\"\nprovisioned_use = 0.5\nbackground_connections = true\n\
          heartbeat_seconds = 60\nacks_per_frame = 50\nmessages_per_frame = 10\n",

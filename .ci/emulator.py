@@ -54,6 +54,10 @@ def template():
             kept.append(part)
     text = "\n".join(kept)
     text = text.replace("CodeUri: functions", f"CodeUri: s3://{BUCKET}/functions.zip")
+    # Where AWS is, for the functions.
+    text = text.replace("      Variables:\n", f"      Variables:\n        AWS_ENDPOINT_URL: {ENDPOINT}\n", 1)
+    connections = f'CONNECTIONS_ENDPOINT: !Sub "{ENDPOINT}/_aws/execute-api/${{WebSocketApi}}/${{StageName}}"'
+    text = re.sub(r"CONNECTIONS_ENDPOINT: .*", lambda _: connections, text, count=1)
     # CodeDeploy: the first deployment has nothing to move traffic from.
     text = re.sub(r"    DeploymentPreference:\n(      .*\n)+", "", text)
     print("left out:", ", ".join(left_out), "and DeploymentPreference")
@@ -92,10 +96,28 @@ def deploy():
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
+def add_http_routes(outputs):
+    """SAM hands the routes of an HTTP API over as OpenAPI, which the emulator does not read: they are made one by one."""
+    api = re.match(r"https://(\w+)", outputs["HttpUrl"]).group(1)
+    gateway = client("apigatewayv2")
+    resources = client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    text = open("template.yaml", encoding="utf-8").read()
+    event = r"Type: HttpApi\n +Properties:\n +ApiId: !Ref HttpApi\n +Method: (\w+)\n +Path: (\S+)"
+    for function in re.split(r"\n(?=  \w+Function:\n)", text)[1:]:
+        name = names[function.split(":")[0].strip()]
+        arn = name if name.startswith("arn:") else f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+        for method, path in re.findall(event, function):
+            integration = gateway.create_integration(
+                ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0"
+            )["IntegrationId"]
+            gateway.create_route(ApiId=api, RouteKey=f"{method} {path}", Target=f"integrations/{integration}")
+
+
 def local(address):
     """The emulator's own address for one of AWS: wss://ID.execute-api.REGION.amazonaws.com/STAGE."""
     scheme, api, stage = re.match(r"(\w+)://(\w+)\.execute-api[^/]*/(\w+)", address).groups()
-    return f"{scheme.rstrip('s')}://127.0.0.1:4599/_aws/execute-api/{api}/{stage}"
+    return f"{scheme[:-1]}://127.0.0.1:4599/_aws/execute-api/{api}/{stage}"
 
 
 def code_for(phone, seen):
@@ -126,4 +148,5 @@ if __name__ == "__main__":
     upload(sys.argv[1])
     outputs = deploy()
     print(json.dumps(outputs, indent=2))
+    add_http_routes(outputs)
     sys.exit(examine(sys.argv[2], outputs))

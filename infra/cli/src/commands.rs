@@ -3,8 +3,10 @@
 pub mod chat;
 pub mod cost;
 pub mod demo;
+pub mod doctor;
 pub mod load;
 pub mod local;
+pub mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +42,10 @@ enum Command {
     Load(load::Args),
     #[command(after_help = EXIT_CODES)]
     Cost(cost::Args),
+    #[command(after_help = EXIT_CODES)]
+    Doctor(doctor::Args),
+    #[command(after_help = EXIT_CODES)]
+    Verify(verify::Args),
 }
 
 /// How a command that ran to its end found things.
@@ -72,6 +78,12 @@ pub enum Failure {
     /// In `cost`.
     #[error(transparent)]
     Cost(#[from] cost::CostError),
+    /// In `doctor`.
+    #[error(transparent)]
+    Doctor(#[from] doctor::DoctorError),
+    /// In `verify`.
+    #[error(transparent)]
+    Verify(#[from] verify::VerifyCommandError),
 }
 
 impl Cli {
@@ -83,6 +95,8 @@ impl Cli {
             Command::Chat(_) => false,
             Command::Load(args) => args.json,
             Command::Cost(args) => args.json,
+            Command::Doctor(args) => args.json,
+            Command::Verify(args) => args.json,
         }
     }
 }
@@ -98,6 +112,8 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
         Command::Chat(args) => chat::run(args, console).await?,
         Command::Load(args) => load::run(args, console).await?,
         Command::Cost(args) => cost::run(args, console).await?,
+        Command::Doctor(args) => doctor::run(args, console).await?,
+        Command::Verify(args) => verify::run(args, console).await?,
     })
 }
 
@@ -130,6 +146,11 @@ mod tests {
             "cost --committed --html FILE --csv FILE --prices FILE --free-tier --duration-ms send=30",
             "cost --accept --processes",
             "cost --print-workload",
+            "verify --as alice --with bob",
+            "verify --as alice --with bob --code TEXT --json",
+            "doctor",
+            "doctor --endpoint wss://a.example/prod --http-endpoint https://b.example/prod --phone +14155550100 \
+             --phone +14155550101 --take-over --patience 60 --json",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");
@@ -152,6 +173,10 @@ mod tests {
             "load --devices 2 --seconds 1 --rate nan",
             "cost --committed --accept",
             "cost --print-workload --json",
+            "cost --committed --use-cases FILE",
+            "doctor --phone 0301234567",
+            "doctor --take-over",
+            "doctor --patience 0",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split_whitespace());
             assert!(Cli::try_parse_from(arguments).is_err(), "{line}");

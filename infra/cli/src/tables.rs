@@ -1,12 +1,18 @@
 //! Looks into the tables from outside, through the endpoint and with the SDK that the functions use.
 
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region},
     error::DisplayErrorContext,
-    types::AttributeValue,
+    types::{AttributeValue, TimeToLiveStatus},
 };
+use waxwing_client::AccountId;
 use waxwing_local::aws::TOOLS_ACCESS_KEY;
 
 /// A region name, because the SDK wants one; the endpoint decides.
@@ -14,6 +20,25 @@ const REGION: &str = "us-east-1";
 
 /// The tables behind an endpoint.
 pub struct Tables(Client);
+
+/// How a table deletes what has expired, and when its items expire.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// The attribute it deletes by.
+    pub attribute: String,
+    /// Seconds of Unix time, of every item that has the attribute.
+    pub values: Vec<u64>,
+}
+
+/// The time of day, to compare [`Expiry::values`] with.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the command is the edge that has a clock"
+)]
+pub fn now_in_seconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
 
 /// A table could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -45,19 +70,61 @@ impl Tables {
         pages.collect::<Result<_, _>>().await.map_err(TablesError::of)
     }
 
+    /// How the table of this logical id deletes what has expired; `None` if it never does.
+    ///
+    /// # Errors
+    /// [`TablesError`], also if there is no such table.
+    pub async fn expiries(&self, logical_id: &str) -> Result<Option<Expiry>, TablesError> {
+        let name = self.named(logical_id).await?;
+        let described = self.0.describe_time_to_live().table_name(&name).send().await;
+        let described = described.map_err(TablesError::of)?.time_to_live_description;
+        let enabled = described.filter(|it| it.time_to_live_status == Some(TimeToLiveStatus::Enabled));
+        let Some(attribute) = enabled.and_then(|it| it.attribute_name) else {
+            return Ok(None);
+        };
+        let items = self.all(&name).await?;
+        let seconds = |item: &HashMap<_, AttributeValue>| item.get(&attribute)?.as_n().ok()?.parse().ok();
+        let values = items.iter().filter_map(seconds).collect();
+        Ok(Some(Expiry { attribute, values }))
+    }
+
+    /// How many devices of these accounts count as connected.
+    ///
+    /// # Errors
+    /// [`TablesError`].
+    pub async fn connected(&self, accounts: &[AccountId]) -> Result<usize, TablesError> {
+        let name = self.named("DevicesTable").await?;
+        let items = self.all(&name).await?;
+        let is_of = |item: &HashMap<String, AttributeValue>| {
+            let owner = item.get("a").and_then(|value| value.as_b().ok());
+            accounts
+                .iter()
+                .any(|account| owner.is_some_and(|owner| owner.as_ref() == account.to_bytes()))
+        };
+        Ok(items
+            .iter()
+            .filter(|item| is_of(item) && item.contains_key("c"))
+            .count())
+    }
+
+    async fn named(&self, logical_id: &str) -> Result<String, TablesError> {
+        let names = self.names().await?;
+        let name = names.into_iter().find(|name| name.ends_with(logical_id));
+        name.ok_or_else(|| TablesError(format!("there is no table {logical_id}")))
+    }
+
+    async fn all(&self, name: &str) -> Result<Vec<HashMap<String, AttributeValue>>, TablesError> {
+        let pages = self.0.scan().table_name(name).consistent_read(true);
+        let items = pages.into_paginator().items().send();
+        items.collect::<Result<_, _>>().await.map_err(TablesError::of)
+    }
+
     /// Every item of a table, expired ones included.
     ///
     /// # Errors
     /// [`TablesError`].
     pub async fn items(&self, table: &str) -> Result<Vec<Item>, TablesError> {
-        let pages = self.0.scan().table_name(table).consistent_read(true);
-        let items: Vec<_> = pages
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<_, _>>()
-            .await
-            .map_err(TablesError::of)?;
+        let items = self.all(table).await?;
         Ok(items
             .into_iter()
             .map(|item| {
@@ -101,8 +168,6 @@ fn flatten(value: AttributeValue, parts: &mut Item) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use aws_sdk_dynamodb::primitives::Blob;
 
     use super::*;

@@ -97,6 +97,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
         template: args.template,
         verbose: false,
         parameters: std::collections::BTreeMap::new(),
+        clock_offset: std::sync::Arc::default(),
     };
     let runner = service::start(options, console).await?;
     let template = runner.template();

@@ -81,7 +81,7 @@ async fn follow(shared: &Shared, me: &Arc<Me>, news: News) -> Result<(), Disconn
 /// The service says that this device is out. It cannot prove it: its token is refused from now on. But neither does it
 /// gain anything by saying so, for it could as well not answer any more.
 pub(super) async fn removed(shared: &Shared, me: &Arc<Me>, reason: RemovalReason) -> DisconnectReason {
-    tracing::warn!(?reason, account = %me.address().account, "this device was removed from its account");
+    tracing::info!(?reason, account = %me.address().account, "this device was removed from its account");
     let noted = shared.apply(move |tx| trust::removed(tx, reason)).await;
     let checked = match noted {
         Ok(()) => shared.check_removed().await,

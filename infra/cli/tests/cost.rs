@@ -4,13 +4,9 @@
 //! arithmetic. Prices are those of us-east-1, written out again here.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod shell;
-
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
-
-use shell::waxwing;
 
 const USE_CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cost/use_cases.toml");
 
@@ -27,6 +23,12 @@ const SMS: f64 = 0.00581;
 const STORED_GB: f64 = 0.25 + 0.20;
 const GB_OUT: f64 = 0.09;
 const GB: f64 = 1_073_741_824.0;
+
+fn waxwing(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
+    command.args(arguments);
+    command
+}
 
 fn cost(workload: &str) -> Value {
     let directory = tempfile::tempdir().unwrap();

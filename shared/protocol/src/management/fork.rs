@@ -79,11 +79,12 @@ impl ForkWitness {
         let floor = reader.u64().ok()?;
         let count = bytes.len().saturating_sub(8) / (8 + DIGEST_BYTES);
         let mut seen = BTreeMap::new();
-        let mut least = floor;
+        let mut last = None;
         for _ in 0..count {
             let sequence = reader.u64().ok()?;
+            let rises = sequence >= floor && last.is_none_or(|last| sequence > last);
+            last = rises.then_some(Some(sequence))?;
             seen.insert(sequence, *reader.array().ok()?);
-            least = (sequence >= least).then(|| sequence.saturating_add(1))?;
         }
         reader.finish().ok()?;
         (count <= Self::MAX).then_some(Self { seen, floor })
@@ -165,5 +166,9 @@ mod tests {
         }
         let twice = [&stored[..24], &stored[8..24]].concat();
         assert_eq!(ForkWitness::from_bytes(&twice), None);
+        let largest = [0xff; 16];
+        let once = [&[0; 8], largest.as_slice()].concat();
+        assert!(ForkWitness::from_bytes(&once).is_some());
+        assert_eq!(ForkWitness::from_bytes(&[once, largest.to_vec()].concat()), None);
     }
 }

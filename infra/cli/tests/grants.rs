@@ -26,15 +26,6 @@ use waxwing_local::runner::{Runner, RunnerConfig};
 
 /// Grants that this run does not use: function, action, end of the resource, and who needs it.
 const NAMED: &[(&str, &str, &str, &str)] = &[
-    ("ack", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("answer", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("check", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("connect", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("offer", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("reject", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("revoke", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("send", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
-    ("upload", "dynamodb:UpdateItem", "LimitsTable", COUNTED),
     (
         "ack",
         "execute-api:ManageConnections",
@@ -119,11 +110,14 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
     ("upload", "dynamodb:Query", "PrekeysTable", REPEATED),
 ];
 
-const COUNTED: &str = "writes how often an account asked once it asked often, not for every request";
 const ENDED: &str = "closes the connection of a device that ended, when it still asks for something";
 const REPEATED: &str = "compares with what is published, when prekeys are published again";
 const TAKEN_OVER: &str =
     "deletes the further devices of an account that is taken over; this one has one left";
+
+/// Used or not by chance: of an account's requests only some, picked at random, are written down for all that they
+/// stand for.
+const SAMPLED: (&str, &str) = ("dynamodb:UpdateItem", "LimitsTable");
 
 /// Long enough for what is to happen on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -206,6 +200,7 @@ async fn every_grant_of_the_template_is_used_or_has_a_reason() {
     };
     let excess: Vec<_> = unused
         .iter()
+        .filter(|grant| grant.action != SAMPLED.0 || !grant.resource.ends_with(SAMPLED.1))
         .filter(|grant| !is_named(&grant.function, &grant.action, &grant.resource))
         .map(ToString::to_string)
         .collect();

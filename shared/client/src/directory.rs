@@ -209,13 +209,14 @@ pub(crate) fn relist(
     me: &Me,
     account: AccountId,
     list: &waxwing_protocol::device_list::SignedDeviceList,
+    now_millis: u64,
 ) -> Result<(), StoreError> {
     let mut listed = BTreeSet::new();
     for entry in list.devices() {
         let device = trust::registered(account, entry)?;
         listed.insert(device.address.device);
         if device.address != me.address() {
-            list_one(tx, device, &entry.keys().to_bytes())?;
+            list_one(tx, device, &entry.keys().to_bytes(), now_millis)?;
         }
     }
     for known in directory::devices(tx, account)? {
@@ -231,11 +232,12 @@ fn list_one(
     tx: &Transaction<'_>,
     device: RegisteredDevice,
     keys: &crate::store::peers::PeerKeys,
+    now_millis: u64,
 ) -> Result<(), StoreError> {
     let peer = crate::store::peers::meet(tx, device.address, keys)?;
     if directory::has_moved(tx, device, peer)? {
         // The sessions it had are gone with its former registration.
-        session_rows::retire_all(tx, peer)?;
+        session_rows::retire_all(tx, peer, now_millis)?;
     }
     directory::list(tx, device, peer)
 }

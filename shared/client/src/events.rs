@@ -13,7 +13,8 @@
 //! - **Kept**: [`Message`](Event::Message), [`Gap`](Event::Gap), [`Failed`](Event::Failed),
 //!   [`Undecryptable`](Event::Undecryptable), [`DevicesChanged`](Event::DevicesChanged),
 //!   [`AccountKeyChanged`](Event::AccountKeyChanged), [`UnlistedDevice`](Event::UnlistedDevice),
-//!   [`RegistrationAttempted`](Event::RegistrationAttempted), [`Removed`](Event::Removed). Each is a row of
+//!   [`ClonedDevice`](Event::ClonedDevice), [`RegistrationAttempted`](Event::RegistrationAttempted),
+//!   [`Removed`](Event::Removed). Each is a row of
 //!   the store's timeline, written by the same transaction as what it tells of. Asking for the next event
 //!   says that the one before was handled: only then does the store's *shown* mark move past it. After a
 //!   crash the reader goes on at the mark, so nothing is lost between commit and screen. Only what was being
@@ -90,6 +91,13 @@ pub enum Event {
     /// encrypted to it. Told once for each such device.
     UnlistedDevice {
         /// As the service calls it.
+        device: DeviceAddress,
+    },
+    /// Kept. A device runs twice, from a copy or a restored backup: it was proven by two contents of it with one
+    /// sequence number, which only who has its keys can make. Its owner had better remove it and link it anew. Told
+    /// once for each such device.
+    ClonedDevice {
+        /// The device.
         device: DeviceAddress,
     },
     /// Kept. Somebody confirmed the number of the own account and did not have the PIN of its lock.

@@ -335,7 +335,7 @@ fn seal_for(
     };
     let plaintext = Zeroizing::new(content.encode().map_err(|_| StoreError::Damaged("text"))?);
     let Some(ciphertext) = sessions::encrypt(tx, rng, peer, &plaintext, now_millis)? else {
-        session_rows::retire_all(tx, peer)?;
+        session_rows::retire_all(tx, peer, now_millis)?;
         return Ok(false);
     };
     directory::take_sequence(tx, device)?;

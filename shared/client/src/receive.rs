@@ -6,17 +6,18 @@
 //! in the way of what follows (I13). Only if the store fails it is not acked: it comes again.
 
 use rusqlite::Transaction;
-use waxwing_protocol::{Body, Content, content::DecodeError};
+use waxwing_protocol::{Body, Content, content::DecodeError, management::Observation};
 use waxwing_wire::{AccountId, DeviceAddress, Envelope, EnvelopeId};
 
 use crate::{
     channel::{self, Place},
     events::{Effects, Event, UndecryptableReason},
     messages::MessageState,
-    sessions::{self, DecryptFailure, Me, Settled},
+    sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
         StoreError, channels, directory, lists,
         messages::{self, NewMessage},
+        peers::{self, PeerId},
         received,
         timeline::{self, Note},
     },
@@ -58,15 +59,19 @@ fn open(tx: &Transaction<'_>, me: &Me, envelope: &Envelope, now_millis: u64) -> 
         Err(DecryptFailure::Store(error)) => return Err(error),
     };
     // From here on the message key is used up: whatever the content is, the session's state is stored.
-    let content = Content::decode(&opened.plaintext);
+    let Opened { plaintext, sender } = opened;
+    let content = Content::decode(&plaintext);
     let sequence = match &content {
         Ok(content) => Some(content.sequence),
         Err(error) => error.sequence(),
     };
-    let settled = sessions::settle(tx, from, opened, sequence, now_millis)?;
+    let settled = sessions::settle(tx, from, sender, now_millis)?;
     received::insert(tx, envelope.id, now_millis)?;
     received::unbury(tx, envelope.id)?;
     let (standing, mut effects) = greet(tx, from, settled)?;
+    if let Some(sequence) = sequence {
+        effects.merge(bear_witness(tx, from, settled.peer, (sequence, &plaintext))?);
+    }
     effects.merge(match admit(me.address().account, from, standing, content) {
         Ok(message) => store(tx, envelope.id, settled, &message, now_millis)?,
         Err(reason) => {
@@ -192,6 +197,27 @@ fn greet(
         },
         effects,
     ))
+}
+
+/// Compares a content with those before it. Another one under the same sequence number proves that its sender was
+/// cloned (attack X24); whatever does not decrypt proves nothing.
+fn bear_witness(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    peer: PeerId,
+    (sequence, content): (u64, &[u8]),
+) -> Result<Effects, StoreError> {
+    let mut effects = Effects::default();
+    let mut witness = peers::witness(tx, peer)?;
+    match witness.observe(sequence, content) {
+        Observation::New => peers::set_witness(tx, peer, &witness)?,
+        Observation::Forked if peers::set_cloned(tx, peer)? => {
+            tracing::warn!(device = %from, "a device uses a sequence number twice");
+            effects.grew(timeline::append_note(tx, &Note::ClonedDevice { device: from })?);
+        }
+        Observation::Forked | Observation::Repeated | Observation::Forgotten => {}
+    }
+    Ok(effects)
 }
 
 /// Notes that an envelope cannot be read, and tells the app the first time.
@@ -358,6 +384,51 @@ mod tests {
         bob.receive(&replayed);
         assert_eq!(bob.texts(), ["once"]);
         assert_eq!(reasons(&bob), [UndecryptableReason::Replayed]);
+    }
+
+    fn cloned(party: &Party) -> Vec<DeviceAddress> {
+        let device = |event| match event {
+            Event::ClonedDevice { device } => Some(device),
+            _ => None,
+        };
+        party.told().into_iter().filter_map(device).collect()
+    }
+
+    #[test]
+    fn x24_a_device_restored_from_a_backup_is_told_of_once_it_is_heard_twice_and_not_before() {
+        let (mut alice, mut bob) = alice_and_bob();
+        bob.receive_all(&alice.send(bob.account(), "one"));
+        // The copy has Alice's keys and counters, and writes in a session of its own.
+        let mut copy = Party::new(alice.account(), 1, 11);
+        copy.rng = rand::SeedableRng::seed_from_u64(99);
+        copy.meet(&mut bob);
+        copy.send(bob.account(), "lost");
+        bob.receive_all(&alice.send(bob.account(), "two"));
+        bob.receive(&garbage(alice.address()));
+        assert_eq!(cloned(&bob), []);
+        for text in ["other", "and another"] {
+            bob.receive_all(&copy.send(bob.account(), text));
+            bob.reopen();
+            bob.receive_all(&alice.send(bob.account(), "on"));
+        }
+        assert_eq!(cloned(&bob), [alice.address()], "told once");
+        assert!(bob.texts().contains(&"other".to_owned()), "nothing is hidden");
+    }
+
+    #[test]
+    fn x24_a_content_whose_transaction_was_undone_is_not_taken_for_one_of_a_copy() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let sent = alice.send(bob.account(), "once");
+        let (me, now) = (bob.me.clone(), bob.now);
+        let undone: Result<(), StoreError> = bob.store.write_now(|tx| {
+            envelope(tx, &me, &sent[0].envelope, false, now)?;
+            Err(StoreError::Damaged("undone"))
+        });
+        assert!(undone.is_err());
+        for _ in 0..2 {
+            bob.receive_all(&sent);
+        }
+        assert_eq!(cloned(&bob), []);
     }
 
     #[test]

@@ -1,21 +1,8 @@
 //! Which session encrypts, which decrypts.
 //!
-//! # One session to send with
-//! Two devices may open sessions with each other at the same moment; then there are two, and messages under
-//! way in both. Every session stays able to decrypt (up to
-//! [`MAX_SESSIONS_PER_DEVICE`](crate::store::sessions::MAX_SESSIONS_PER_DEVICE)), and the one to send with is
-//! chosen by what both sides can see:
-//! 1. A session on which a message was received is known to work in both directions: it comes before one
-//!    that was opened here and not answered yet.
-//! 2. Of several of those, the one with the lowest id, which is the same number on both sides.
-//!
-//! The set of rule 1 only grows, so both sides end at the same session after each has heard the other once
-//! in both, and no message is ever sent on a session the other side may lack if there is a better one.
-//!
-//! A device may also open a new session *on purpose*, because it cannot use the old one any more. Its opening
-//! message then has a higher sequence number than anything heard before, whereas a device that opens one
-//! unknowingly stops sending on it as soon as it hears of ours, so that what it sends there is older than
-//! what it sends on ours. On a higher number all older sessions are retired: they decrypt, nothing more.
+//! The rules are the protocol's, in [`waxwing_protocol::management`]: which session to send with, also when both
+//! devices opened one at once, which are replaced by another, and which to forget. Every session of the store
+//! decrypts. Here they meet the store.
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
@@ -103,9 +90,7 @@ pub(crate) fn open(
     )
     .map_err(|_| InvalidKeys)?;
     sessions::insert(tx, peer, session, now_millis)?;
-    sessions::choose(tx, peer)?;
-    sessions::prune(tx, address)?;
-    Ok(())
+    Ok(sessions::forget(tx, address, now_millis)?)
 }
 
 /// Why no session was opened.
@@ -145,11 +130,12 @@ pub(crate) fn encrypt(
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) plaintext: zeroize::Zeroizing<Vec<u8>>,
-    sender: Sender,
+    pub(crate) sender: Sender,
 }
 
+/// The session it came in.
 #[derive(Debug)]
-enum Sender {
+pub(crate) enum Sender {
     /// On a session of the store.
     Known(sessions::StoredSession),
     /// It opened a session.
@@ -162,7 +148,7 @@ enum Sender {
 
 /// What stands against an opening being answered twice.
 #[derive(Clone, Copy, Debug)]
-enum UsedPrekey {
+pub(crate) enum UsedPrekey {
     /// The one-time prekey of this id is deleted.
     OneTime(u32),
     /// The opening is remembered under its signed prekey.
@@ -204,17 +190,14 @@ pub(crate) fn decrypt(
     })
 }
 
-/// Stores what decrypting changed: the session's state, the one-time prekey that is used up, which session to
-/// send with from now on. `sequence` is the message's, if its content has one.
+/// Stores what decrypting changed: the session's state, and the one-time prekey that is used up.
 pub(crate) fn settle(
     tx: &Transaction<'_>,
     from: DeviceAddress,
-    opened: Opened,
-    sequence: Option<u64>,
+    sender: Sender,
     now_millis: u64,
 ) -> Result<Settled, StoreError> {
-    let sequence = sequence.unwrap_or(0);
-    let (mut stored, settled) = match opened.sender {
+    let (stored, settled) = match sender {
         Sender::Known(stored) => {
             let settled = Settled {
                 peer: stored.peer,
@@ -232,10 +215,6 @@ pub(crate) fn settle(
                 UsedPrekey::OneTime(id) => prekeys::delete_one_time(tx, id)?,
                 UsedPrekey::Signed { id, digest } => prekeys::note_answered(tx, id, digest)?,
             }
-            let heard = sessions::highest(tx, peer)?;
-            if heard > 0 && sequence > heard {
-                sessions::retire_all(tx, peer)?;
-            }
             let settled = Settled {
                 peer,
                 handshake: Some(matches!(prekey, UsedPrekey::OneTime(_))),
@@ -243,12 +222,8 @@ pub(crate) fn settle(
             (sessions::insert(tx, peer, session, now_millis)?, settled)
         }
     };
-    stored.highest = stored.highest.max(sequence);
     sessions::update(tx, &stored, now_millis)?;
-    sessions::choose(tx, settled.peer)?;
-    if settled.handshake.is_some() {
-        sessions::prune(tx, from)?;
-    }
+    sessions::forget(tx, from, now_millis)?;
     Ok(settled)
 }
 
@@ -369,11 +344,12 @@ fn reason(error: DecryptError) -> UndecryptableReason {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use waxwing_protocol::management::{MAX_SESSIONS_PER_DEVICE, RETIRED_SESSION_MILLIS};
 
     use super::*;
     use crate::{
         store::directory,
-        testing::{Carried, Party, account, signed_list},
+        testing::{Carried, NOW, Party, account, signed_list},
         under_way::WINDOW,
     };
     use waxwing_wire::AccountId;
@@ -532,28 +508,49 @@ mod tests {
     }
 
     #[test]
-    fn a_session_opened_on_purpose_replaces_the_one_before() {
+    fn x29_a_session_that_was_replaced_is_deleted_after_thirty_days_and_not_before_the_new_one_is_known() {
         let (mut alice, mut bob) = pair();
         alice.meet(&mut bob);
         bob.receive_all(&alice.send(bob.account(), "a1"));
         bob.list(alice.account(), &[alice.published()]);
         bob.claim(bob.account(), &[]);
-        alice.receive_all(&bob.send(alice.account(), "b1"));
-        for round in 0..8 {
-            // Alice cannot use her sessions any more and opens a new one.
-            let to = bob.address();
+        let to = bob.address();
+        let now = alice.now;
+        alice.write(|tx, _| {
+            let peer = directory::device(tx, to)?.unwrap().peer;
+            sessions::retire_all(tx, peer, now)
+        });
+        let late = bob.send(alice.account(), "on its way");
+        alice.claim(bob.account(), &[bob.bundle()]);
+        alice.now += RETIRED_SESSION_MILLIS;
+        let kept = |alice: &mut Party| {
+            let now = alice.now;
             alice.write(|tx, _| {
-                let peer = directory::device(tx, to)?.unwrap().peer;
-                sessions::retire_all(tx, peer)
-            });
-            let bundle = bob.bundle();
-            alice.claim(bob.account(), &[bundle]);
-            bob.receive_all(&alice.send(bob.account(), "again"));
-            assert!(converged(&mut alice, &mut bob), "round {round}");
-            alice.receive_all(&bob.send(alice.account(), "heard"));
-        }
-        assert_eq!(bob.texts().len(), 9);
-        assert_eq!(alice.texts().len(), 9);
+                sessions::forget_old(tx, now)?;
+                Ok(sessions::of_device(tx, to)?.len())
+            })
+        };
+        assert_eq!(kept(&mut alice), 2);
+        alice.receive_all(&late);
+        assert_eq!(alice.texts(), ["on its way"]);
+        alice.list(bob.account(), &[bob.published()]);
+        alice.list(alice.account(), &[]);
+        bob.now = alice.now;
+        let again = alice.send(bob.account(), "a2");
+        bob.receive_all(&again);
+        bob.list(alice.account(), &[alice.published()]);
+        bob.list(bob.account(), &[]);
+        // Bob knows both sessions; he writes in one of them until he is told that the other is replaced.
+        let from = alice.address();
+        let new = current(&mut alice, to);
+        bob.write(|tx, _| {
+            let new = sessions::of_device(tx, from)?
+                .into_iter()
+                .find(|stored| stored.session.id() == new);
+            sessions::retire_others(tx, &new.unwrap(), None, now)
+        });
+        alice.receive_all(&bob.send(alice.account(), "b2"));
+        assert_eq!(kept(&mut alice), 1);
     }
 
     #[test]
@@ -561,18 +558,18 @@ mod tests {
         let (mut alice, mut bob) = pair();
         alice.meet(&mut bob);
         let to = bob.address();
-        for _ in 0..sessions::MAX_SESSIONS_PER_DEVICE + 20 {
+        for _ in 0..MAX_SESSIONS_PER_DEVICE + 20 {
             bob.receive_all(&alice.send(bob.account(), "flood"));
             alice.write(|tx, _| {
                 let peer = directory::device(tx, to)?.unwrap().peer;
-                sessions::retire_all(tx, peer)
+                sessions::retire_all(tx, peer, NOW)
             });
             let bundle = bob.bundle_without_one_time_prekey();
             alice.claim(bob.account(), &[bundle]);
         }
         let from = alice.address();
         let kept = bob.write(|tx, _| Ok(sessions::of_device(tx, from)?.len()));
-        assert_eq!(kept, sessions::MAX_SESSIONS_PER_DEVICE);
+        assert_eq!(kept, MAX_SESSIONS_PER_DEVICE);
         bob.receive_all(&alice.send(bob.account(), "still read"));
         assert_eq!(bob.texts().last().unwrap(), "still read");
     }

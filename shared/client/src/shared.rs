@@ -20,7 +20,10 @@ use crate::{
     config::{ClientConfig, Timings},
     events::{Effects, EventSink},
     sessions::Me,
-    store::{Store, StoreError, identity, identity::ThisDevice, offers::OfferId, received},
+    store::{
+        Store, StoreError, identity, identity::ThisDevice, offers::OfferId, received,
+        sessions as session_rows,
+    },
     transport::{
         endpoints::{EndpointError, Service},
         http::{Http, HttpError},
@@ -78,6 +81,7 @@ impl Shared {
         let this = store
             .write::<_, StoreError>(|tx| {
                 received::forget_old(tx, clock::now_millis())?;
+                session_rows::forget_old(tx, clock::now_millis())?;
                 identity::load(tx)
             })
             .await?;

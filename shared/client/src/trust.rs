@@ -119,7 +119,7 @@ pub(crate) fn believe(
     let (known, offered) = (lists::trusted(tx, account)?, lists::offered(tx, account)?);
     if let Some(offered) = offered.filter(is) {
         lists::trust(tx, account, &offered, now_millis)?;
-        directory::relist(tx, me, account, &offered)?;
+        directory::relist(tx, me, account, &offered, now_millis)?;
     } else if let Some(known) = known.filter(is) {
         lists::trust(tx, account, &known, now_millis)?;
         lists::set_stale(tx, account)?;
@@ -140,7 +140,7 @@ pub(crate) fn take(
     let new = verify(account, list)?;
     let Some(known) = lists::trusted(tx, account)? else {
         lists::trust(tx, account, &new, now_millis)?;
-        directory::relist(tx, me, account, &new)?;
+        directory::relist(tx, me, account, &new, now_millis)?;
         return Ok(Effects::default());
     };
     match known.advance(&new) {
@@ -166,7 +166,7 @@ pub(crate) fn take_own(
     let account = me.address().account;
     let new = verify(account, list)?;
     lists::trust(tx, account, &new, now_millis)?;
-    Ok(directory::relist(tx, me, account, &new)?)
+    Ok(directory::relist(tx, me, account, &new, now_millis)?)
 }
 
 /// Verifies a list's signature, by the account key that it names.
@@ -228,7 +228,7 @@ fn follow(
     now_millis: u64,
 ) -> Result<Effects, StoreError> {
     lists::trust(tx, account, new, now_millis)?;
-    directory::relist(tx, me, account, new)?;
+    directory::relist(tx, me, account, new, now_millis)?;
     set_outbox(tx, account, MessageState::Pending)?;
     let mut effects = Effects::default();
     let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;

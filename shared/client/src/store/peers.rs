@@ -2,7 +2,7 @@
 //! that registers again has other keys and is another peer, with sessions and a channel of its own.
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use waxwing_protocol::keys::TheirDevice;
+use waxwing_protocol::{keys::TheirDevice, management::ForkWitness};
 use waxwing_wire::DeviceAddress;
 
 use super::{StoreError, columns};
@@ -48,4 +48,31 @@ pub(crate) fn address(tx: &Transaction<'_>, peer: PeerId) -> Result<DeviceAddres
     Ok(tx
         .prepare_cached("SELECT account, device FROM peers WHERE id = ?1")?
         .query_row([peer.0], |row| columns::address(row, 0))?)
+}
+
+/// What is remembered of a peer's latest contents.
+pub(crate) fn witness(tx: &Transaction<'_>, peer: PeerId) -> Result<ForkWitness, StoreError> {
+    let bytes: Vec<u8> = tx
+        .prepare_cached("SELECT witness FROM peers WHERE id = ?1")?
+        .query_row([peer.0], |row| row.get(0))?;
+    ForkWitness::from_bytes(&bytes).ok_or(StoreError::Damaged("witness"))
+}
+
+/// Stores what is remembered of a peer's latest contents.
+pub(crate) fn set_witness(
+    tx: &Transaction<'_>,
+    peer: PeerId,
+    witness: &ForkWitness,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE peers SET witness = ?2 WHERE id = ?1")?
+        .execute(params![peer.0, witness.to_bytes()])?;
+    Ok(())
+}
+
+/// Notes that a peer was cloned. Returns whether that is news.
+pub(crate) fn set_cloned(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreError> {
+    let changed = tx
+        .prepare_cached("UPDATE peers SET cloned = 1 WHERE id = ?1 AND cloned = 0")?
+        .execute([peer.0])?;
+    Ok(changed == 1)
 }

@@ -41,6 +41,9 @@ pub(crate) enum Note {
     UnlistedDevice {
         device: DeviceAddress,
     },
+    ClonedDevice {
+        device: DeviceAddress,
+    },
     RegistrationAttempted,
     Removed {
         reason: RemovalReason,
@@ -166,6 +169,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Event)> {
                 Event::AccountKeyChanged { account, fingerprint }
             }
             Note::UnlistedDevice { device } => Event::UnlistedDevice { device },
+            Note::ClonedDevice { device } => Event::ClonedDevice { device },
             Note::RegistrationAttempted => Event::RegistrationAttempted,
             Note::Removed { reason } => Event::Removed { reason },
         },

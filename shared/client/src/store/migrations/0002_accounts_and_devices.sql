@@ -2,7 +2,7 @@
 -- version has neither, and its sessions cannot be read any more: it joins anew. Its messages stay.
 
 DELETE FROM ciphertexts;
-DELETE FROM sessions;
+DROP TABLE sessions;
 DELETE FROM one_time_prekeys;
 DROP TABLE answered_handshakes;
 DELETE FROM signed_prekeys;
@@ -90,3 +90,20 @@ CREATE TABLE answered_openings (
 
 -- 1: the sending device was on no list of its account that this device trusted when the message arrived.
 ALTER TABLE messages ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
+
+-- What the protocol's rules about sessions need to know stands beside each.
+CREATE TABLE sessions (
+    id            INTEGER PRIMARY KEY,
+    peer          INTEGER NOT NULL REFERENCES peers ON DELETE CASCADE,
+    session       BLOB NOT NULL,               -- the protocol's id of it, the same on both sides
+    base_key      BLOB NOT NULL,               -- of the handshake that opened it
+    state         BLOB NOT NULL,               -- private
+    confirmed     INTEGER NOT NULL,            -- 1: both sides have it
+    retired_at    INTEGER,                     -- since when it only decrypts
+    used_at       INTEGER NOT NULL,
+    UNIQUE (peer, base_key)
+) STRICT;
+
+-- Digests of the latest contents of a device, and whether it was told that the device was cloned.
+ALTER TABLE peers ADD COLUMN witness BLOB NOT NULL DEFAULT (x'0000000000000000');
+ALTER TABLE peers ADD COLUMN cloned INTEGER NOT NULL DEFAULT 0;

@@ -53,7 +53,8 @@ fn the_demo_keeps_every_promise_and_says_so_in_one_json_object() {
     }
     assert!(search["control"]["items"].as_u64().unwrap() > 0);
     assert!(search["control"]["frames"].as_u64().unwrap() > 0);
-    assert!(report["operations"]["totals"]["invocations"].as_u64().unwrap() >= 60);
+    // Sixty lines share frames, and a frame of sends is one invocation.
+    assert!(report["operations"]["totals"]["invocations"].as_u64().unwrap() >= 20);
     assert!(
         report["operations"]["dollars_per_million_messages"]["total"]
             .as_f64()

@@ -268,17 +268,23 @@ async fn serve(
         () = stopped(stop) => DisconnectReason::Requested,
     };
     // What is stored may be acked; then the last link is dropped, which closes the socket.
+    let refused = reason == DisconnectReason::Unauthorized;
     let goodbye = async move {
-        if reason == DisconnectReason::Requested {
-            let acked = acks::flush(&shared.events, &link, unacked);
-            let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
+        match reason {
+            DisconnectReason::Requested => {
+                let acked = acks::flush(&shared.events, &link, unacked);
+                let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
+            }
+            // A device that is out is refused a moment before it is told why, on this very socket.
+            DisconnectReason::Unauthorized => tokio::time::sleep(GOODBYE).await,
+            _ => {}
         }
         drop(link);
         reason
     };
     let reason = tokio::select! {
         reason = goodbye => reason,
-        ended = &mut driving => return ended,
+        ended = &mut driving => return if refused { DisconnectReason::Unauthorized } else { ended },
     };
     driving.await;
     reason

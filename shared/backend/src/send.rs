@@ -9,9 +9,10 @@
 //! another run of the same message is under way: a registration that is gone never comes back, and nobody
 //! learns of one before the directory has it.
 //!
-//! The sender's own account is read with the others, whether it is listed or not (clients list it always). A sender
-//! that is not in it any more is refused; what it put stays, as if it had been sent a moment before the removal,
-//! because another run may have had it accepted then.
+//! A sender that is not in its account any more is refused; what it put stays, as if it had been sent a moment before
+//! the removal, because another run may have had it accepted then. Clients list their own account unless they alone
+//! can add a device to it and know of none; then a cheaper read, which may be a moment behind, tells that the sender
+//! is there, and only if it does not, one as of now tells that it is gone.
 //!
 //! Twice: puts change nothing the second time, and a device may get the same envelope posted again, which it
 //! keeps once. Partial: nothing was promised, and the sender repeats what was not accepted. What was put is
@@ -19,7 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use waxwing_wire::{
     AccountId, DeviceAddress, Envelope, EnvelopeId, ErrorCode, MessageId, Problem, RegisteredDevice,
     ServiceFrame,
@@ -95,8 +96,8 @@ impl From<MessageError> for Problem {
 /// Puts messages of `sender` into their recipients' mailboxes and tells their devices.
 ///
 /// # Errors
-/// [`SendError`]. After [`SendError::Unknown`] and [`SendError::Fault`] some recipients may have some of the messages already; repeating the
-/// request with the same ids is always safe.
+/// [`SendError`]. After [`SendError::Unknown`] and [`SendError::Fault`] some recipients may have some of the messages
+/// already; repeating the request with the same ids is always safe.
 pub async fn send(
     backend: &Backend,
     sender: RegisteredDevice,
@@ -114,10 +115,15 @@ pub async fn send(
         .flat_map(|message| letters(sender, message))
         .collect();
     let Puts { letters, reused } = put_all(backend, letters, now).await?;
-    let directory = read_directory(backend, sender.address.account, &messages).await?;
+    let directory = read_directory(backend, &messages);
+    let (directory, sender_was_there) = future::join(directory, was_there(backend, sender, &messages)).await;
+    let (directory, sender_was_there) = (directory?, sender_was_there?);
     finish(backend, letters, &directory, now).await?;
     let own = directory.get(&sender.address.account);
-    if !own.is_some_and(|records| records.iter().any(|record| record.device == sender)) {
+    let sender_is_there = own.map_or(sender_was_there, |records| {
+        records.iter().any(|record| record.device == sender)
+    });
+    if !sender_is_there {
         return Err(SendError::Unknown);
     }
     let outcomes = messages.iter().map(|listed| {
@@ -198,19 +204,34 @@ async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> R
 /// The accounts concerned and their devices.
 type Directory = BTreeMap<AccountId, Vec<DeviceRecord>>;
 
-/// Reads the sender's account and each that is listed once, however many of the messages go to it.
-async fn read_directory(
-    backend: &Backend,
-    sender: AccountId,
-    messages: &[Listed],
-) -> Result<Directory, Fault> {
-    let listed = messages.iter().flat_map(|listed| listed.accounts.keys());
-    let accounts: BTreeSet<_> = listed.chain([&sender]).collect();
+/// Reads each account that is listed once, however many of the messages go to it.
+async fn read_directory(backend: &Backend, messages: &[Listed]) -> Result<Directory, Fault> {
+    let accounts: BTreeSet<_> = messages
+        .iter()
+        .flat_map(|listed| listed.accounts.keys())
+        .collect();
     let reads = accounts.into_iter().map(|account| async {
         let devices = backend.devices.find_all(*account).await?;
         Ok((*account, devices))
     });
     Ok(all(reads.collect()).await?.into_iter().collect())
+}
+
+/// Whether the sender was registered a moment ago; not asked if its account is listed and so read anyway.
+async fn was_there(backend: &Backend, sender: RegisteredDevice, messages: &[Listed]) -> Result<bool, Fault> {
+    let account = sender.address.account;
+    if messages
+        .iter()
+        .any(|listed| listed.accounts.contains_key(&account))
+    {
+        return Ok(true);
+    }
+    if backend.devices.was_there_lately(sender).await? {
+        return Ok(true);
+    }
+    // The read that may be a moment behind may lack a device that has just registered.
+    let record = backend.devices.find(sender.address).await?;
+    Ok(record.is_some_and(|record| record.device == sender))
 }
 
 /// Takes back what was put for nobody and tells the others, each device once.
@@ -519,6 +540,9 @@ mod tests {
         }
     }
 
+    /// What is asked about a sender whose account is not listed.
+    const OWN_READ: &str = "GetItem devices";
+
     /// AWS with these devices and the sender in the directory, everything else as wished.
     fn with_directory(
         items: Vec<Value>,
@@ -531,6 +555,7 @@ mod tests {
                 let found: Vec<_> = items.iter().filter(|item| item["a"] == *account).collect();
                 (200, json!({ "Items": found }))
             }
+            "GetItem" => (200, json!({ "Item": device_item(sender(), None) })),
             _ => otherwise(call),
         }
     }
@@ -544,11 +569,42 @@ mod tests {
         assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
         assert_eq!(
             operations(&calls),
-            ["PutItem mailbox", "Query devices", "Query devices", "POST open"]
+            ["PutItem mailbox", "Query devices", OWN_READ, "POST open"]
         );
         let calls = calls.lock().unwrap();
         let mut reads = calls.iter().filter(|call| call.operation == "Query");
         assert!(reads.all(|call| call.body["ConsistentRead"] == true));
+    }
+
+    /// The account of the sender costs one read, the cheaper one if the message does not list it.
+    #[tokio::test]
+    async fn a_message_that_lists_the_senders_account_needs_no_further_read() {
+        let (bob, other) = (device(2, 1, 7), device(1, 2, 7));
+        let items = || vec![device_item(bob, None), device_item(other, None)];
+        for (to, of_the_sender) in [(vec![bob], 1), (vec![bob, other], 0)] {
+            let (backend, calls) = backend(with_directory(items(), |_| done()));
+            send_one(&backend, &to).await;
+            let calls = calls.lock().unwrap();
+            let reads: Vec<_> = calls.iter().filter(|call| call.operation == "GetItem").collect();
+            assert_eq!(reads.len(), of_the_sender);
+            assert!(reads.iter().all(|call| call.body["ConsistentRead"] == false));
+        }
+    }
+
+    /// I6: a read that is a moment behind knows nothing of a device that has just registered.
+    #[tokio::test]
+    async fn x74_a_sender_that_has_just_registered_is_not_refused() {
+        let bob = device(2, 1, 7);
+        let (backend, calls) = backend(move |call| match call.operation.as_str() {
+            "Query" => (200, json!({ "Items": [device_item(bob, Some("open"))] })),
+            "GetItem" if call.body["ConsistentRead"] == true => {
+                (200, json!({ "Item": device_item(sender(), None) }))
+            }
+            _ => done(),
+        });
+        assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
+        let reads = operations(&calls);
+        assert_eq!(reads.iter().filter(|call| *call == OWN_READ).count(), 2);
     }
 
     #[tokio::test]
@@ -561,12 +617,7 @@ mod tests {
             let (backend, calls) = backend(with_directory(vec![item], |_| done()));
             assert_eq!(send_one(&backend, &[bob]).await, Outcome::Accepted);
             let calls = operations(&calls);
-            let all = [
-                "PutItem mailbox",
-                "Query devices",
-                "Query devices",
-                "UpdateItem devices",
-            ];
+            let all = ["PutItem mailbox", "Query devices", OWN_READ, "UpdateItem devices"];
             assert_eq!(calls, all[..expected]);
         }
     }
@@ -586,7 +637,7 @@ mod tests {
         let expected = [
             "PutItem mailbox",
             "Query devices",
-            "Query devices",
+            OWN_READ,
             "POST dead",
             "UpdateItem devices",
         ];
@@ -646,40 +697,48 @@ mod tests {
         let outcome = send_one(&backend, &[bob]).await;
         assert_eq!(code(&outcome), Some(ErrorCode::MessageIdReused));
         // What is there stays, and what is not there is not posted.
-        let read = "Query devices";
-        assert_eq!(operations(&calls), ["PutItem mailbox", read, read]);
+        assert_eq!(operations(&calls), ["PutItem mailbox", "Query devices", OWN_READ]);
     }
 
     /// A frame may still come over a connection that is being closed. What it put is announced all the same: an
     /// earlier run of it may have been accepted.
     #[tokio::test]
     async fn x68_a_sender_that_was_removed_or_registered_again_is_refused() {
-        let bob = device(2, 1, 7);
+        let (bob, other) = (device(2, 1, 7), device(1, 2, 7));
         let again = device(1, 1, 6);
-        for own in [None, Some(device_item(again, Some("new")))] {
-            let (backend, calls) = backend(move |call| match call.operation.as_str() {
-                "Query" => {
-                    let account = crate::testing::bytes(&call.body["ExpressionAttributeValues"][":account"]);
-                    let is_own = account == sender().address.account.to_bytes();
-                    let bob = device_item(bob, Some("open"));
-                    let found: Vec<_> = own
-                        .iter()
-                        .filter(|_| is_own)
-                        .cloned()
-                        .chain((!is_own).then_some(bob))
-                        .collect();
-                    (200, json!({ "Items": found }))
-                }
-                _ => done(),
-            });
-            let result = send(&backend, sender(), request(&[bob])).await;
-            assert_eq!(result, Err(SendError::Unknown));
-            assert!(operations(&calls).iter().any(|call| call == "POST open"));
-            assert!(
-                !operations(&calls)
-                    .iter()
-                    .any(|call| call.starts_with("DeleteItem"))
-            );
+        for to in [vec![bob], vec![bob, other]] {
+            for own in [None, Some(device_item(again, Some("new")))] {
+                let (backend, calls) = backend(without_the_sender(bob, other, own));
+                let result = send(&backend, sender(), request(&to)).await;
+                assert_eq!(result, Err(SendError::Unknown));
+                let calls = operations(&calls);
+                assert!(calls.contains(&"POST open".to_owned()));
+                assert!(!calls.iter().any(|call| call.starts_with("DeleteItem")));
+            }
+        }
+    }
+
+    /// AWS with a connected device of another account, and `other` and what is in the sender's place in the sender's.
+    fn without_the_sender(
+        bob: RegisteredDevice,
+        other: RegisteredDevice,
+        own: Option<Value>,
+    ) -> impl Fn(&Call) -> Answer + Send + Sync + 'static {
+        move |call| match call.operation.as_str() {
+            "Query" => {
+                let account = crate::testing::bytes(&call.body["ExpressionAttributeValues"][":account"]);
+                let items: Vec<_> = if account == sender().address.account.to_bytes() {
+                    own.iter().cloned().chain([device_item(other, None)]).collect()
+                } else {
+                    vec![device_item(bob, Some("open"))]
+                };
+                (200, json!({ "Items": items }))
+            }
+            "GetItem" => match &own {
+                Some(own) => (200, json!({ "Item": own })),
+                None => done(),
+            },
+            _ => done(),
         }
     }
 
@@ -704,7 +763,7 @@ mod tests {
         });
         assert_eq!(sent.outcomes, expected);
         let (put, read) = ("PutItem mailbox", "Query devices");
-        assert_eq!(operations(&calls), [put, put, put, read, read, "POST open"]);
+        assert_eq!(operations(&calls), [put, put, put, read, OWN_READ, "POST open"]);
         let calls = calls.lock().unwrap();
         let posted = calls.last().unwrap().body["envelopes"]
             .as_array()

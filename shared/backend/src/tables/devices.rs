@@ -112,6 +112,23 @@ impl Devices {
             .transpose()?)
     }
 
+    /// Whether this registration was there a moment ago: an eventually consistent read, at half the price of one as of
+    /// now.
+    pub(crate) async fn was_there_lately(&self, device: RegisteredDevice) -> Result<bool, Fault> {
+        let request = self.database.client().get_item().table_name(&self.table);
+        let output = request
+            .set_key(Some(key(device.address)))
+            .consistent_read(false)
+            .send()
+            .await
+            .map_err(|error| Fault::of("GetItem Devices", &error))?;
+        let record = output
+            .item
+            .map(|found| read(device.address.account, &found))
+            .transpose()?;
+        Ok(record.is_some_and(|record| record.device == device))
+    }
+
     /// All devices of the account, as of now, by rising id.
     pub(crate) async fn find_all(&self, account: AccountId) -> Result<Vec<DeviceRecord>, Fault> {
         let request = self.database.client().query().table_name(&self.table);

@@ -30,6 +30,7 @@ mod reader;
 use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use waxwing_protocol::content::ResetReason;
 use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId, frame::RemovalReason};
 
 pub(crate) use reader::EventSink;
@@ -152,6 +153,15 @@ pub enum Event {
         /// Whether a one-time prekey took part. Without one the first messages have less forward secrecy.
         one_time_prekey: bool,
     },
+    /// All sessions with another device were given up for a new one, and both devices know.
+    SessionReset {
+        /// The other device.
+        peer: DeviceAddress,
+        /// Whether this device did it.
+        initiated: bool,
+        /// Why.
+        cause: ResetCause,
+    },
     /// One-time prekeys of this device were published.
     PrekeysUploaded {
         /// How many.
@@ -218,6 +228,35 @@ pub enum UndecryptableReason {
     Misdirected,
 }
 
+/// Why sessions with a device were reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResetCause {
+    /// What came could not be decrypted.
+    Unreadable,
+    /// A post-quantum step was overdue: for long only one of the two devices wrote.
+    Overdue,
+}
+
+impl From<ResetReason> for ResetCause {
+    fn from(reason: ResetReason) -> Self {
+        match reason {
+            ResetReason::Unreadable => Self::Unreadable,
+            ResetReason::Overdue => Self::Overdue,
+        }
+    }
+}
+
+impl From<ResetCause> for ResetReason {
+    fn from(cause: ResetCause) -> Self {
+        match cause {
+            ResetCause::Unreadable => Self::Unreadable,
+            ResetCause::Overdue => Self::Overdue,
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -263,6 +302,8 @@ pub(crate) struct Effects {
     pub(crate) grew: Option<u64>,
     /// There is reason to ask for the list of an account.
     pub(crate) ask: bool,
+    /// There is more to send.
+    pub(crate) send: bool,
 }
 
 impl Effects {
@@ -281,5 +322,6 @@ impl Effects {
         self.events.extend(other.events);
         self.grew = self.grew.max(other.grew);
         self.ask |= other.ask;
+        self.send |= other.send;
     }
 }

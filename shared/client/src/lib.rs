@@ -43,11 +43,11 @@
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
 //! - `under_way`: how many messages may be. `directory`: which devices an account has, and sessions with them.
-//!   `prekeys`: what this device publishes.
+//!   `prekeys`: what this device publishes. `resets`: a new session where those before do not do.
 //! - `store`: SQLite, one table a file. `transport`: sockets and requests, nothing of their meaning.
 //! - `clock`: the only place that reads the clock and the system's randomness.
 //!
-//! `outbox`, `receive`, `sessions`, `channel`, `directory`, `trust` and `prekeys` are functions over a transaction and
+//! `outbox`, `receive`, `sessions`, `channel`, `resets`, `directory`, `trust` and `prekeys` are functions over a transaction and
 //! values. Everything that waits is in `connection`.
 
 mod channel;
@@ -66,6 +66,7 @@ mod outbox;
 mod prekeys;
 mod receive;
 mod registration;
+mod resets;
 mod safety;
 mod sessions;
 mod shared;
@@ -79,7 +80,7 @@ mod under_way;
 pub use client::Client;
 pub use config::{ClientConfig, Durability, Endpoints, StoreLocation, Timings};
 pub use devices::{DevicesError, OwnDevice};
-pub use events::{DisconnectReason, Event, Events, FailureReason, UndecryptableReason};
+pub use events::{DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason};
 pub use linking::{LinkError, LinkRequestId};
 pub use lock::LockError;
 pub use messages::{MessageState, StoredMessage};

@@ -25,15 +25,16 @@ use zeroize::Zeroizing;
 use crate::{
     clock,
     directory::{self as directory_logic, Plan},
-    events::{Effects, Event, FailureReason},
+    events::{Effects, Event, FailureReason, ResetCause},
     messages::MessageState,
+    resets,
     sessions::{self, Me},
     shared::Shared,
     store::{
         StoreError, directory, lists,
         messages::{self, NewMessage},
         outbox::{self, Entry, EntryId, Sealed},
-        peers::PeerId,
+        peers::{self, PeerId},
         sessions as session_rows,
         timeline::{self, Note},
     },
@@ -207,6 +208,15 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
         .all(|sealed| was_sent.contains(&sealed.device));
     if complete {
         outbox::remove(tx, entry.id)?;
+        if let Some((peer, cause)) = entry.reset {
+            messages::delete(tx, entry.row)?;
+            effects.tell(Event::SessionReset {
+                peer: peers::address(tx, peer)?,
+                initiated: true,
+                cause,
+            });
+            return Ok((true, effects));
+        }
         messages::set_state(tx, entry.row, MessageState::Accepted)?;
         effects.tell(Event::Accepted {
             message: entry.message,
@@ -248,9 +258,13 @@ pub(crate) fn fail_all_to(
 }
 
 fn give_up(tx: &Transaction<'_>, entry: &Entry, reason: FailureReason) -> Result<Effects, StoreError> {
-    outbox::remove(tx, entry.id)?;
-    messages::set_state(tx, entry.row, MessageState::Failed(reason))?;
     let mut effects = Effects::default();
+    outbox::remove(tx, entry.id)?;
+    if entry.reset.is_some() {
+        messages::delete(tx, entry.row)?;
+        return Ok(effects);
+    }
+    messages::set_state(tx, entry.row, MessageState::Failed(reason))?;
     effects.grew(timeline::append_note(
         tx,
         &Note::Failed {
@@ -309,7 +323,7 @@ fn seal(
                     registration: known.registration,
                 };
                 let missing = !sealed.iter().any(|sealed| sealed.device == device);
-                if missing && !seal_for(tx, rng, entry, (device, known.peer), now_millis)? {
+                if missing && !seal_for(tx, rng, me, entry, (device, known.peer), now_millis)? {
                     unready.insert(account);
                 }
             }
@@ -323,18 +337,35 @@ fn seal(
 fn seal_for(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
+    me: &Me,
     entry: &Entry,
     (device, peer): (RegisteredDevice, PeerId),
     now_millis: u64,
 ) -> Result<bool, StoreError> {
+    let Some(stored) = session_rows::current(tx, peer)? else {
+        return Ok(false);
+    };
+    if stored.session.post_quantum_step_is_overdue(now_millis)
+        && resets::request(tx, rng, me, device.address, ResetCause::Overdue, now_millis)?
+    {
+        return Ok(false);
+    }
+    let body = match entry.reset {
+        None => Body::Text(entry.text.clone()),
+        Some((concerned, cause)) if concerned == peer => {
+            peers::set_reset_in(tx, peer, &stored.session.id())?;
+            Body::Reset(cause.into())
+        }
+        Some(_) => Body::Nothing,
+    };
     let content = Content {
         sequence: directory::next_sequence(tx, device)?,
         sent_at_millis: entry.sent_at_millis,
         conversation: entry.recipient.to_bytes(),
-        body: Body::Text(entry.text.clone()),
+        body,
     };
     let plaintext = Zeroizing::new(content.encode().map_err(|_| StoreError::Damaged("text"))?);
-    let Some(ciphertext) = sessions::encrypt(tx, rng, peer, &plaintext, now_millis)? else {
+    let Some(ciphertext) = sessions::encrypt(tx, rng, stored, &plaintext, now_millis)? else {
         session_rows::retire_all(tx, peer, now_millis)?;
         return Ok(false);
     };

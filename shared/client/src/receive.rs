@@ -5,14 +5,16 @@
 //! (I3). An envelope that cannot be read is noted with the reason and acked too, so that it does not stand
 //! in the way of what follows (I13). Only if the store fails it is not acked: it comes again.
 
+use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::{Body, Content, content::DecodeError, management::Observation};
 use waxwing_wire::{AccountId, DeviceAddress, Envelope, EnvelopeId};
 
 use crate::{
     channel::{self, Place},
-    events::{Effects, Event, UndecryptableReason},
+    events::{Effects, Event, ResetCause, UndecryptableReason},
     messages::MessageState,
+    resets,
     sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
         StoreError, channels, directory, lists,
@@ -35,6 +37,7 @@ pub(crate) enum Received {
 /// Takes an envelope. `own_list_is_new` says that the own list was fetched just now.
 pub(crate) fn envelope(
     tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
     me: &Me,
     envelope: &Envelope,
     own_list_is_new: bool,
@@ -48,14 +51,27 @@ pub(crate) fn envelope(
     if from.account == me.address().account && directory::device(tx, from)?.is_none() && !own_list_is_new {
         return Ok(Received::AskForOwnList);
     }
-    open(tx, me, envelope, now_millis).map(Received::Dealt)
+    open(tx, rng, me, envelope, now_millis).map(Received::Dealt)
 }
 
-fn open(tx: &Transaction<'_>, me: &Me, envelope: &Envelope, now_millis: u64) -> Result<Effects, StoreError> {
+fn open(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    me: &Me,
+    envelope: &Envelope,
+    now_millis: u64,
+) -> Result<Effects, StoreError> {
     let from = envelope.id.from;
     let opened = match sessions::decrypt(tx, me, from, envelope.ciphertext.as_bytes()) {
         Ok(opened) => opened,
-        Err(DecryptFailure::Unreadable(reason)) => return bury(tx, envelope.id, reason, now_millis),
+        Err(DecryptFailure::Unreadable(reason)) => {
+            let mut effects = bury(tx, envelope.id, reason, now_millis)?;
+            // Not for a repetition.
+            effects.send = effects.grew.is_some()
+                && resets::may_help(reason)
+                && resets::request(tx, rng, me, from, ResetCause::Unreadable, now_millis)?;
+            return Ok(effects);
+        }
         Err(DecryptFailure::Store(error)) => return Err(error),
     };
     // From here on the message key is used up: whatever the content is, the session's state is stored.
@@ -144,6 +160,17 @@ fn store(
     } = message;
     let text = match &content.body {
         Body::Text(text) => text,
+        Body::Reset(reason) => {
+            let mut effects = resets::obey(tx, id.from, settled, (*reason).into(), now_millis)?;
+            effects.merge(channel::arrive(
+                tx,
+                settled.peer,
+                content.sequence,
+                None,
+                now_millis,
+            )?);
+            return Ok(effects);
+        }
         // A kind this version can decode and does not show.
         _ => return channel::arrive(tx, settled.peer, content.sequence, None, now_millis),
     };
@@ -296,7 +323,7 @@ mod tests {
         let sent = alice.send(bob.account(), "after the crash");
         let (me, now) = (bob.me.clone(), bob.now);
         let crashed: Result<(), StoreError> = bob.store.write_now(|tx| {
-            envelope(tx, &me, &sent[0].envelope, false, now)?;
+            envelope(tx, &mut crate::clock::rng(), &me, &sent[0].envelope, false, now)?;
             Err(StoreError::Damaged("crash before the commit"))
         });
         assert!(crashed.is_err());
@@ -421,7 +448,7 @@ mod tests {
         let sent = alice.send(bob.account(), "once");
         let (me, now) = (bob.me.clone(), bob.now);
         let undone: Result<(), StoreError> = bob.store.write_now(|tx| {
-            envelope(tx, &me, &sent[0].envelope, false, now)?;
+            envelope(tx, &mut crate::clock::rng(), &me, &sent[0].envelope, false, now)?;
             Err(StoreError::Damaged("undone"))
         });
         assert!(undone.is_err());
@@ -445,7 +472,8 @@ mod tests {
                 conversation: carol.to_bytes(),
                 body: Body::Text("forged".to_owned()),
             };
-            Ok(sessions::encrypt(tx, rng, peer, &content.encode().unwrap(), NOW)?.unwrap())
+            let session = crate::store::sessions::current(tx, peer)?.unwrap();
+            Ok(sessions::encrypt(tx, rng, session, &content.encode().unwrap(), NOW)?.unwrap())
         });
         bob.receive(&Envelope {
             id: EnvelopeId {

@@ -102,18 +102,15 @@ pub(crate) enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// Encrypts for a peer and stores the state the session has after it. `None`: there is no session, or it is
-/// at its end. The ciphertext belongs into the same transaction (I17).
+/// Encrypts in a session and stores the state it has after it. `None`: the session is at its end. The ciphertext
+/// belongs into the same transaction (I17).
 pub(crate) fn encrypt(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
-    peer: PeerId,
+    mut stored: sessions::StoredSession,
     plaintext: &[u8],
     now_millis: u64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some(mut stored) = sessions::current(tx, peer)? else {
-        return Ok(None);
-    };
     match stored.session.encrypt(rng, plaintext, now_millis) {
         Ok(ciphertext) => {
             sessions::update(tx, &stored, now_millis)?;
@@ -159,6 +156,8 @@ pub(crate) enum UsedPrekey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) peer: PeerId,
+    /// The session it came in.
+    pub(crate) session: [u8; 32],
     /// The envelope opened a session; and whether a one-time prekey took part.
     pub(crate) handshake: Option<bool>,
 }
@@ -201,6 +200,7 @@ pub(crate) fn settle(
         Sender::Known(stored) => {
             let settled = Settled {
                 peer: stored.peer,
+                session: stored.session.id(),
                 handshake: None,
             };
             (stored, settled)
@@ -217,6 +217,7 @@ pub(crate) fn settle(
             }
             let settled = Settled {
                 peer,
+                session: session.id(),
                 handshake: Some(matches!(prekey, UsedPrekey::OneTime(_))),
             };
             (sessions::insert(tx, peer, session, now_millis)?, settled)
@@ -544,10 +545,8 @@ mod tests {
         let from = alice.address();
         let new = current(&mut alice, to);
         bob.write(|tx, _| {
-            let new = sessions::of_device(tx, from)?
-                .into_iter()
-                .find(|stored| stored.session.id() == new);
-            sessions::retire_others(tx, &new.unwrap(), None, now)
+            let peer = directory::device(tx, from)?.unwrap().peer;
+            sessions::retire_others(tx, peer, &new, None, now)
         });
         alice.receive_all(&bob.send(alice.account(), "b2"));
         assert_eq!(kept(&mut alice), 1);

@@ -351,7 +351,7 @@ impl Party {
     /// Takes an envelope.
     pub(crate) fn receive_once(&mut self, envelope: &Envelope, own_list_is_new: bool) -> Received {
         let (me, now) = (self.me.clone(), self.now);
-        self.write(|tx, _| receive::envelope(tx, &me, envelope, own_list_is_new, now))
+        self.write(|tx, rng| receive::envelope(tx, rng, &me, envelope, own_list_is_new, now))
     }
 
     /// Takes those of these envelopes that are for this device.

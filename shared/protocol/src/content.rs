@@ -3,11 +3,11 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text, 2 reset |
+//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
-//! | … | body; text is UTF-8, a reset is one byte: 1 unreadable, 2 overdue |
+//! | … | body; text is UTF-8, a reset is one byte: 1 unreadable, 2 overdue; nothing is empty |
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
@@ -29,6 +29,7 @@ pub const MAX_BODY_BYTES: usize = padding::MAX_CONTENT_BYTES - HEAD_BYTES;
 
 const TEXT_KIND: u8 = 1;
 const RESET_KIND: u8 = 2;
+const NOTHING_KIND: u8 = 3;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Body {
     Text(String),
     /// First message of a session that was opened on purpose: all older ones with its sender are to be retired.
     Reset(ResetReason),
+    /// Nothing to show; it counts. A message goes to all devices of an account, also if it concerns but one of them.
+    Nothing,
 }
 
 /// Why a session was replaced.
@@ -99,15 +102,22 @@ pub enum DecodeError {
         /// The message's number in its channel.
         sequence: u64,
     },
+    /// Something where nothing belongs. The message counts all the same.
+    #[error("there is something where nothing belongs")]
+    Nothing {
+        /// The message's number in its channel.
+        sequence: u64,
+    },
 }
 
 impl DecodeError {
     /// The message's number in its channel, if it could be read.
     pub fn sequence(&self) -> Option<u64> {
         match *self {
-            Self::Kind { sequence, .. } | Self::Reset { sequence } | Self::Text { sequence } => {
-                Some(sequence)
-            }
+            Self::Kind { sequence, .. }
+            | Self::Reset { sequence }
+            | Self::Text { sequence }
+            | Self::Nothing { sequence } => Some(sequence),
             Self::Length | Self::Version(_) => None,
         }
     }
@@ -129,6 +139,7 @@ impl Content {
             Body::Text(text) => (TEXT_KIND, text.as_bytes()),
             Body::Reset(ResetReason::Unreadable) => (RESET_KIND, [1].as_slice()),
             Body::Reset(ResetReason::Overdue) => (RESET_KIND, [2].as_slice()),
+            Body::Nothing => (NOTHING_KIND, [].as_slice()),
         };
         if body.len() > MAX_BODY_BYTES {
             return Err(EncodeError::TooLong);
@@ -165,6 +176,10 @@ impl Content {
                 [2] => Body::Reset(ResetReason::Overdue),
                 _ => return Err(DecodeError::Reset { sequence }),
             },
+            NOTHING_KIND => match reader.rest() {
+                [] => Body::Nothing,
+                _ => return Err(DecodeError::Nothing { sequence }),
+            },
             kind => return Err(DecodeError::Kind { kind, sequence }),
         };
         Ok(Self {
@@ -190,6 +205,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Reset(reason) => write!(f, "Reset({reason:?})"),
+            Self::Nothing => f.write_str("Nothing"),
         }
     }
 }
@@ -285,6 +301,20 @@ mod tests {
             let sequence = 0x0102_0304_0506_0708;
             assert_eq!(Content::decode(&encoded), Err(DecodeError::Reset { sequence }));
         }
+    }
+
+    #[test]
+    fn nothing_is_nothing_and_counts() {
+        let nothing = Content {
+            body: Body::Nothing,
+            ..content("")
+        };
+        let mut encoded = nothing.encode().unwrap();
+        assert_eq!((encoded[1], encoded.len()), (3, HEAD_BYTES));
+        assert_eq!(Content::decode(&encoded), Ok(nothing));
+        encoded.push(0);
+        let sequence = 0x0102_0304_0506_0708;
+        assert_eq!(Content::decode(&encoded), Err(DecodeError::Nothing { sequence }));
     }
 
     #[test]

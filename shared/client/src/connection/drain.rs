@@ -185,26 +185,32 @@ impl Mailbox<'_> {
     ) -> Result<VecDeque<Envelope>, DisconnectReason> {
         let (me, events) = (self.me.clone(), self.shared.events.clone());
         let storing = self.shared.store.run(move |store| {
-            let (mut stored, mut ask) = (Vec::with_capacity(envelopes.len()), false);
+            let (mut stored, mut ask, mut send) = (Vec::with_capacity(envelopes.len()), false, false);
             while let Some(envelope) = envelopes.front() {
                 let now = clock::now_millis();
-                match store.write_now(|tx| receive::envelope(tx, &me, envelope, own_list_is_new, now)) {
+                match store.write_now(|tx| {
+                    receive::envelope(tx, &mut clock::rng(), &me, envelope, own_list_is_new, now)
+                }) {
                     Ok(Received::Dealt(effects)) => {
                         ask |= effects.ask;
+                        send |= effects.send;
                         events.publish(effects);
                     }
                     Ok(Received::AskForOwnList) => break,
-                    Err(error) => return (stored, ask, Err(error)),
+                    Err(error) => return (stored, ask, send, Err(error)),
                 }
                 stored.push(envelope.id);
                 envelopes.pop_front();
             }
-            (stored, ask, Ok(envelopes))
+            (stored, ask, send, Ok(envelopes))
         });
-        let (stored, ask, result) = storing.await.map_err(failed)?;
+        let (stored, ask, send, result) = storing.await.map_err(failed)?;
         self.queue.extend(stored);
         if ask {
             self.shared.lists_are_stale.notify_one();
+        }
+        if send {
+            self.shared.outbox_grew.notify_one();
         }
         result.map_err(failed)
     }

@@ -201,6 +201,11 @@ mod tests {
         let mut bob = Party::on_disk(account(2), 1, 12);
         alice.meet(&mut bob);
         for number in 1..=count {
+            if number % 50 == 0 {
+                // One who writes on without an answer resets the session.
+                alice = Party::new(account(1), 1, 11 + number as u64);
+                alice.meet(&mut bob);
+            }
             bob.receive_all(&alice.send(bob.account(), &number.to_string()));
         }
         (bob, EventSink::default())

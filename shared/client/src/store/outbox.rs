@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use waxwing_wire::{AccountId, Ciphertext, MessageId, RegisteredDevice};
 
-use super::{StoreError, columns, messages::MessageRow};
+use super::{StoreError, columns, messages::MessageRow, peers::PeerId, timeline};
+use crate::events::ResetCause;
 
 /// The row of an entry. Rows rise in the order the app sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) recipient: AccountId,
     pub(crate) sent_at_millis: u64,
     pub(crate) text: String,
+    /// It has no text, but resets the sessions with this device.
+    pub(crate) reset: Option<(PeerId, ResetCause)>,
 }
 
 /// What an entry was encrypted to: one device, and the bytes for it.
@@ -34,7 +37,8 @@ pub(crate) struct Sealed {
     pub(crate) ciphertext: Ciphertext,
 }
 
-const SELECT: &str = "SELECT outbox.id, messages.id, messages.message, recipient, sent_at, body
+const SELECT: &str = "SELECT outbox.id, messages.id, messages.message, recipient, sent_at, body,
+                             reset_of, reset_reason
                       FROM outbox JOIN messages ON messages.id = outbox.message";
 
 /// Puts a message at the end of the outbox.
@@ -48,28 +52,55 @@ pub(crate) fn append(
     Ok(EntryId(tx.last_insert_rowid()))
 }
 
+/// Puts a reset of the sessions with a device of the recipient into the outbox, before all else to it.
+pub(crate) fn append_reset(
+    tx: &Transaction<'_>,
+    message: MessageRow,
+    recipient: AccountId,
+    (peer, cause): (PeerId, ResetCause),
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO outbox (message, recipient, reset_of, reset_reason) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        message.0,
+        recipient.to_bytes(),
+        peer.0,
+        timeline::to_json(&cause)?
+    ])?;
+    Ok(())
+}
+
+/// Whether the sessions with a device are being reset.
+pub(crate) fn is_resetting(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM outbox WHERE reset_of = ?1")?
+        .exists([peer.0])?)
+}
+
 /// How many messages are not accepted yet.
 pub(crate) fn pending(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     let count = tx
-        .prepare_cached("SELECT count(*) FROM outbox")?
+        .prepare_cached("SELECT count(*) FROM outbox WHERE reset_of IS NULL")?
         .query_row([], |row| columns::count(row, 0))?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// The recipients of all entries, the one whose message waits longest first.
+/// The recipients of all entries: those with a reset, then the one whose message waits longest.
 pub(crate) fn recipients(tx: &Transaction<'_>) -> Result<Vec<AccountId>, StoreError> {
-    let mut select = tx.prepare_cached("SELECT recipient FROM outbox GROUP BY recipient ORDER BY min(id)")?;
+    let select = "SELECT recipient FROM outbox GROUP BY recipient ORDER BY max(reset_of) IS NULL, min(id)";
+    let mut select = tx.prepare_cached(select)?;
     let rows = select.query_map([], |row| columns::account(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The entries to a recipient, oldest first, at most so many.
+/// The entries to a recipient, resets and then the oldest first, at most so many.
 pub(crate) fn entries_to(
     tx: &Transaction<'_>,
     recipient: AccountId,
     count: Option<u64>,
 ) -> Result<Vec<Entry>, StoreError> {
-    let select = format!("{SELECT} WHERE recipient = ?1 ORDER BY outbox.id LIMIT ?2");
+    let select = format!("{SELECT} WHERE recipient = ?1 ORDER BY reset_of IS NULL, outbox.id LIMIT ?2");
     let mut select = tx.prepare_cached(&select)?;
     let count = count.map_or(i64::MAX, columns::to_integer);
     let rows = select.query_map(params![recipient.to_bytes(), count], read)?;
@@ -139,5 +170,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
         recipient: columns::account(row, 3)?,
         sent_at_millis: columns::count(row, 4)?,
         text: row.get(5)?,
+        reset: columns::optional(row, 6, |row, at| Ok(PeerId(row.get(at)?)))?
+            .map(|peer| Ok::<_, rusqlite::Error>((peer, timeline::from_json(&row.get::<_, String>(7)?, 7)?)))
+            .transpose()?,
     })
 }

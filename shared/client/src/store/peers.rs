@@ -2,7 +2,10 @@
 //! that registers again has other keys and is another peer, with sessions and a channel of its own.
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use waxwing_protocol::{keys::TheirDevice, management::ForkWitness};
+use waxwing_protocol::{
+    keys::TheirDevice,
+    management::{ForkWitness, ResetBudget},
+};
 use waxwing_wire::DeviceAddress;
 
 use super::{StoreError, columns};
@@ -75,4 +78,50 @@ pub(crate) fn set_cloned(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, Sto
         .prepare_cached("UPDATE peers SET cloned = 1 WHERE id = ?1 AND cloned = 0")?
         .execute([peer.0])?;
     Ok(changed == 1)
+}
+
+/// Who resets sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resetter {
+    /// This device.
+    Us,
+    /// The peer.
+    Them,
+}
+
+/// Takes one reset of the sessions with a peer, if there is one left.
+pub(crate) fn take_reset(
+    tx: &Transaction<'_>,
+    peer: PeerId,
+    who: Resetter,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    let column = match who {
+        Resetter::Us => "resets_made",
+        Resetter::Them => "resets_taken",
+    };
+    let bytes: Vec<u8> = tx
+        .prepare_cached(&format!("SELECT {column} FROM peers WHERE id = ?1"))?
+        .query_row([peer.0], |row| row.get(0))?;
+    let mut budget = ResetBudget::from_bytes(&bytes).ok_or(StoreError::Damaged("budget for resets"))?;
+    let granted = budget.take(now_millis);
+    if granted {
+        tx.prepare_cached(&format!("UPDATE peers SET {column} = ?2 WHERE id = ?1"))?
+            .execute(params![peer.0, budget.to_bytes()])?;
+    }
+    Ok(granted)
+}
+
+/// The session in which this device last said that it reset those before.
+pub(crate) fn reset_in(tx: &Transaction<'_>, peer: PeerId) -> Result<Option<[u8; 32]>, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT reset_in FROM peers WHERE id = ?1")?
+        .query_row([peer.0], |row| row.get(0))?)
+}
+
+/// Notes in which session this device says that it reset those before.
+pub(crate) fn set_reset_in(tx: &Transaction<'_>, peer: PeerId, session: &[u8; 32]) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE peers SET reset_in = ?2 WHERE id = ?1")?
+        .execute(params![peer.0, session])?;
+    Ok(())
 }

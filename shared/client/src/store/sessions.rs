@@ -114,21 +114,19 @@ pub(crate) fn retire_all(tx: &Transaction<'_>, peer: PeerId, now_millis: u64) ->
     Ok(())
 }
 
-/// Retires the sessions with a peer that this one replaces, but for the one with the id `kept`.
+/// Retires the sessions with a peer that this one replaces, but not an unanswered one with the id `unanswered`.
 pub(crate) fn retire_others(
     tx: &Transaction<'_>,
-    replacement: &StoredSession,
-    kept: Option<[u8; 32]>,
+    peer: PeerId,
+    replacement: &[u8; 32],
+    unanswered: Option<[u8; 32]>,
     now_millis: u64,
 ) -> Result<(), StoreError> {
-    let known = Known::of_peer(tx, replacement.peer)?;
+    let known = Known::of_peer(tx, peer)?;
     let mut retire = tx.prepare_cached("UPDATE sessions SET retired_at = ?2 WHERE id = ?1")?;
-    for at in sessions_to_retire(&known.sessions, &replacement.session.id()) {
-        let is_kept = known
-            .sessions
-            .get(at)
-            .is_some_and(|session| Some(session.id) == kept);
-        if let Some(row) = known.rows.get(at).filter(|_| !is_kept) {
+    for at in sessions_to_retire(&known.sessions, replacement) {
+        let stays = |session: &KnownSession| !session.confirmed && Some(session.id) == unanswered;
+        if let (Some(row), false) = (known.rows.get(at), known.sessions.get(at).is_some_and(stays)) {
             retire.execute(params![row, columns::to_integer(now_millis)])?;
         }
     }

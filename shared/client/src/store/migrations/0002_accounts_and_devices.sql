@@ -107,3 +107,12 @@ CREATE TABLE sessions (
 -- Digests of the latest contents of a device, and whether it was told that the device was cloned.
 ALTER TABLE peers ADD COLUMN witness BLOB NOT NULL DEFAULT (x'0000000000000000');
 ALTER TABLE peers ADD COLUMN cloned INTEGER NOT NULL DEFAULT 0;
+
+-- When sessions with a device were reset, and the protocol's id of the session in which this device said so last.
+ALTER TABLE peers ADD COLUMN resets_made BLOB NOT NULL DEFAULT (x'');
+ALTER TABLE peers ADD COLUMN resets_taken BLOB NOT NULL DEFAULT (x'');
+ALTER TABLE peers ADD COLUMN reset_in BLOB;
+
+-- NULL, or the device whose sessions an entry resets, and why. Its message has no text and no place.
+ALTER TABLE outbox ADD COLUMN reset_of INTEGER REFERENCES peers;
+ALTER TABLE outbox ADD COLUMN reset_reason TEXT;

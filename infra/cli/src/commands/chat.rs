@@ -289,6 +289,12 @@ impl<'console> Chat<'console> {
                     "The service presents a device that {whose} did not sign. Nothing is sent to it."
                 ));
             }
+            Event::ClonedDevice { device } => {
+                let whose = self.name_of(device.account);
+                self.note(format_args!(
+                    "A device of {whose} runs twice, from a copy. They had better remove it and link it anew."
+                ));
+            }
             Event::RegistrationAttempted => {
                 self.note("Somebody tried to register your number and did not have your PIN.");
             }

@@ -166,6 +166,48 @@ async fn x61_a_number_whose_code_was_guessed_at_too_often_has_to_wait() {
     assert_eq!(texts(&service, &phone).len(), 1);
 }
 
+/// X61, X62: a code that no budget let out is good for nothing: else each refused request would give five guesses more.
+#[tokio::test]
+async fn x62_a_code_that_was_not_sent_is_not_there_to_be_guessed() {
+    let service = service_at_the_beginning_of(3_600).await;
+    let block = (0..30).map(|last| format!("+491521234{last:04}"));
+    for phone in block {
+        assert_eq!(challenge(&service, &phone).await.status, 200);
+    }
+    let victim = "+4915212349999";
+    for _ in 0..3 {
+        let refused = challenge(&service, victim).await;
+        assert_eq!((refused.status, refused.code()), (429, "rate_limited"));
+        for guess in 0..5 {
+            let guess = format!("{guess:06}");
+            let refused = confirm(&service, victim, &guess, ticket(1)).await;
+            assert_eq!(refused.code(), "wrong_code");
+        }
+    }
+    assert!(texts(&service, victim).is_empty());
+    let codes = service.items("CodesTable").await;
+    let not_sent: Vec<_> = codes.iter().filter(|item| !item.contains_key("c")).collect();
+    assert_eq!(not_sent.len(), 1, "the victim's");
+    assert_eq!(
+        not_sent[0]["t"].as_n().unwrap(),
+        "0",
+        "guesses that were compared"
+    );
+}
+
+/// X73, X80: a ticket whose time is over, and whose row nothing has swept away yet, is no obstacle to the same client.
+#[tokio::test]
+async fn x73_a_ticket_that_has_expired_gives_its_name_back() {
+    let service = Service::start().await;
+    let slow = Registrant::new(&some_number(), 0);
+    assert_eq!(slow.verify(&service).await.status, 200);
+    let life = i64::try_from(TICKET_LIFE_SECONDS).unwrap();
+    service.let_time_pass(life);
+    let again = slow.verify(&service).await;
+    assert_eq!(again.status, 200, "{again:?}");
+    assert_eq!(slow.register(&service).await.status, 200);
+}
+
 /// X61: whoever rents a block of numbers gets few texts to it, and nobody else is kept waiting.
 #[tokio::test]
 async fn x61_a_burst_to_adjacent_numbers_stops() {

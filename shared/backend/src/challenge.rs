@@ -6,8 +6,9 @@
 //! deployment.
 //!
 //! Twice, or an answer that was lost: until the pause is over the code that is on its way is answered for again,
-//! and no second one is sent. Partial: a run that broke off after the number was taken leaves its pause; then a
-//! code is asked for again when it is over.
+//! and no second one is sent. A code that was not sent, or of which nobody knows whether it was, is withdrawn: there are
+//! never more guesses than pauses. Partial: a run that broke off after the number was taken leaves its pause; then a code
+//! is asked for again when it is over.
 
 use std::net::IpAddr;
 
@@ -85,8 +86,9 @@ pub async fn challenge(
         }
     };
     if sent.is_err() {
-        // A failure is logged where it happens, and leaves the pause.
-        let _ = backend.codes.allow_next(phone, code_hash, now).await;
+        // Else a request that is refused would give five guesses at once, and the next one five more. A failure is
+        // logged where it happens, and leaves the pause.
+        let _ = backend.codes.withdraw(phone, code_hash, now).await;
     }
     sent
 }
@@ -206,25 +208,35 @@ mod tests {
         assert_eq!(calls, UP_TO_THE_TEXT);
     }
 
-    /// X61: a text whose answer was lost may be on its way: it is not asked for a second time.
+    /// X61: a text whose answer was lost may be on its way: it is not asked for a second time, and X62: whatever became
+    /// of it, nobody guesses at its code.
     #[tokio::test]
-    async fn x61_a_text_that_fails_is_not_repeated_and_the_number_gets_its_turn_back() {
+    async fn x62_the_code_of_a_text_that_fails_is_withdrawn_and_the_number_gets_its_turn_back() {
         let (result, calls) = ask(|call| match call.operation.as_str() {
             "POST " => (500, json!({})),
-            _ => done(),
+            _ => withdrawn(call),
         })
         .await;
         assert_eq!(result, Err(ChallengeError::Fault(Fault::Unavailable)));
         assert_eq!(calls, [UP_TO_THE_TEXT.as_slice(), &["UpdateItem codes"]].concat());
     }
 
+    /// The change that withdraws a code: it must take the code away, and not only the pause.
+    fn withdrawn(call: &Call) -> Answer {
+        if (call.operation.as_str(), call.table.as_str()) == ("UpdateItem", "codes") {
+            assert_eq!(call.body["UpdateExpression"], "SET n = :now REMOVE c");
+            assert_eq!(call.body["ConditionExpression"], "c = :code");
+        }
+        done()
+    }
+
     #[tokio::test]
-    async fn x61_a_used_up_budget_gives_the_number_its_turn_back() {
+    async fn x62_a_used_up_budget_withdraws_the_code_and_gives_the_number_its_turn_back() {
         let (result, calls) = ask(|call| {
             let key = &call.body["Key"]["k"];
             match (call.operation.as_str(), crate::testing::bytes(key).first()) {
                 ("UpdateItem", Some(3)) => condition_failed(&Value::Null),
-                _ => done(),
+                _ => withdrawn(call),
             }
         })
         .await;

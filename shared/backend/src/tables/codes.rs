@@ -37,7 +37,7 @@ const NEXT_AT: &str = "n";
 const IS_ABSENT: &str = "attribute_not_exists(h)";
 const IS_AS_READ: &str = "s = :sent AND n = :next";
 
-const ALLOW_NEXT: &str = "SET n = :now";
+const WITHDRAW: &str = "SET n = :now REMOVE c";
 const IS_THIS_CODE: &str = "c = :code";
 
 const COUNT_TRY: &str = "SET t = t + :one";
@@ -150,12 +150,13 @@ impl Codes {
         }
     }
 
-    /// Lets the next code be sent at once, because this one was not. It still counts for the pauses to come.
-    pub(crate) async fn allow_next(&self, phone: Hash, code: Hash, now: UnixSeconds) -> Result<(), Fault> {
+    /// Withdraws a code that was not sent, or of which nobody knows: it is good for nothing, and the next may be sent at
+    /// once. It still counts for the pauses to come.
+    pub(crate) async fn withdraw(&self, phone: Hash, code: Hash, now: UnixSeconds) -> Result<(), Fault> {
         let update = self.database.client().update_item().table_name(&self.table);
         let result = update
             .set_key(Some(key(phone)))
-            .update_expression(ALLOW_NEXT)
+            .update_expression(WITHDRAW)
             .condition_expression(IS_THIS_CODE)
             .expression_attribute_values(":code", hash_value(code))
             .expression_attribute_values(":now", number(now.0))

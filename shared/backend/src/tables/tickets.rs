@@ -27,7 +27,7 @@ const ACCOUNT: &str = "a";
 /// Number, with the account: the registration of its device.
 const REGISTRATION: &str = "r";
 
-const IS_ABSENT: &str = "attribute_not_exists(t)";
+const IS_ABSENT_OR_OVER: &str = "attribute_not_exists(t) OR expires_at <= :now";
 
 const USE: &str = "SET a = :account, r = :registration, expires_at = :end";
 const IS_UNUSED: &str = "attribute_exists(t) AND attribute_not_exists(a) AND expires_at > :now";
@@ -71,7 +71,7 @@ impl Tickets {
         Ok(record.filter(|record| record.ends > now))
     }
 
-    /// The part of a transaction that makes a ticket for a number.
+    /// The part of a transaction that makes a ticket for a number, unless there is one of that name that has not expired.
     pub(crate) fn put_if_absent(
         &self,
         ticket: Hash,
@@ -84,7 +84,8 @@ impl Tickets {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression(IS_ABSENT)
+            .condition_expression(IS_ABSENT_OR_OVER)
+            .expression_attribute_values(":now", number(now.0))
             .build()
             .map_err(|_| Fault::Internal)?;
         Ok(TransactWriteItem::builder().put(put).build())

@@ -5,14 +5,14 @@ use waxwing_wire::{ErrorCode, limits};
 const API: &str = include_str!("../../docs/api.md");
 
 /// Every code. The match makes the compiler ask for a new one here.
-const CODES: [ErrorCode; 24] = {
+const CODES: [ErrorCode; 25] = {
     use ErrorCode::*;
     const fn known(code: ErrorCode) -> ErrorCode {
         match code {
-            Malformed | UnknownAction | Unauthorized | UnknownAccount | AccountTaken | TooManyDevices
-            | TooLarge | InvalidKey | InvalidSignature | MessageIdReused | StalePrekey | PrekeyConflict
-            | KeysDiffer | InvalidPhone | WrongCode | InvalidTicket | RegistrationLocked | WrongPin
-            | InvalidList | StaleList | InvalidLink | RateLimited | Unavailable | Internal => code,
+            Malformed | UnknownAction | Unauthorized | UnknownAccount | AccountTaken | FirstDeviceOnly
+            | TooManyDevices | TooLarge | InvalidKey | InvalidSignature | MessageIdReused | StalePrekey
+            | PrekeyConflict | KeysDiffer | InvalidPhone | WrongCode | InvalidTicket | RegistrationLocked
+            | WrongPin | InvalidList | StaleList | InvalidLink | RateLimited | Unavailable | Internal => code,
         }
     }
     [
@@ -21,6 +21,7 @@ const CODES: [ErrorCode; 24] = {
         Unauthorized,
         UnknownAccount,
         AccountTaken,
+        FirstDeviceOnly,
         TooManyDevices,
         TooLarge,
         InvalidKey,

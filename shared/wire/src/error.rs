@@ -16,6 +16,8 @@ pub enum ErrorCode {
     UnknownAccount,
     /// The account id is taken by other keys.
     AccountTaken,
+    /// Only the account's first device, which holds the account key, may do this.
+    FirstDeviceOnly,
     /// The account has as many devices as it may.
     TooManyDevices,
     /// The frame, body or list is larger than its bound.
@@ -71,7 +73,7 @@ impl ErrorCode {
             | Self::InvalidPhone
             | Self::InvalidList => 400,
             Self::Unauthorized => 401,
-            Self::WrongCode | Self::InvalidTicket | Self::WrongPin => 403,
+            Self::WrongCode | Self::InvalidTicket | Self::WrongPin | Self::FirstDeviceOnly => 403,
             Self::UnknownAction | Self::UnknownAccount => 404,
             Self::AccountTaken
             | Self::TooManyDevices

@@ -190,6 +190,23 @@ async fn x82_frames_and_messages_beyond_api_gateways_limits_close_the_connection
     assert_eq!(socket.close_code().await, 1003);
 }
 
+/// X82: at the limit, below it and above it, through the HTTP API.
+#[tokio::test]
+async fn x82_a_body_beyond_its_bound_is_refused_by_its_size() {
+    let service = Service::start().await;
+    let device = RawDevice::register(&service, 0).await;
+    for (bytes, status, code) in [
+        (32 * 1024 - 1, 400, "malformed"),
+        (32 * 1024, 400, "malformed"),
+        (32 * 1024 + 1, 413, "too_large"),
+    ] {
+        let request = device.http(reqwest::Method::POST, "/v1/keys");
+        let response = request.body(" ".repeat(bytes)).send().await.unwrap();
+        assert_eq!(response.status(), status, "{bytes}");
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], code);
+    }
+}
+
 #[tokio::test]
 async fn every_bad_http_request_gets_a_status_and_a_typed_error() {
     let service = Service::start().await;

@@ -55,8 +55,8 @@ impl Request {
     /// The body, from JSON.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let text = self.0.body.as_deref().unwrap_or_default();
-        // Base64 is a third longer than what it encodes.
-        if text.len() > MAX_BODY_BYTES.saturating_mul(4) / 3 {
+        // Base64 writes three bytes, or what is left of them, as four characters.
+        if text.len() > MAX_BODY_BYTES.div_ceil(3).saturating_mul(4) {
             return Err(too_large());
         }
         let bytes = if self.0.is_base64_encoded {
@@ -229,6 +229,25 @@ mod tests {
             refused("register", nonsense).await,
             (json!(400), json!("malformed"))
         );
+    }
+
+    #[tokio::test]
+    async fn x82_a_body_at_its_bound_is_read_and_one_above_it_is_not() {
+        for (bytes, expected) in [
+            (MAX_BODY_BYTES - 1, (json!(400), json!("malformed"))),
+            (MAX_BODY_BYTES, (json!(400), json!("malformed"))),
+            (MAX_BODY_BYTES + 1, (json!(413), json!("too_large"))),
+        ] {
+            let text = " ".repeat(bytes);
+            let mut plain = sample("challenge");
+            plain["body"] = text.clone().into();
+            let mut encoded = sample("challenge");
+            encoded["body"] = STANDARD.encode(text).into();
+            encoded["isBase64Encoded"] = true.into();
+            for event in [plain, encoded] {
+                assert_eq!(refused("challenge", event).await, expected, "{bytes}");
+            }
+        }
     }
 
     #[tokio::test]

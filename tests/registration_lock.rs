@@ -5,6 +5,7 @@ use reqwest::Method;
 use scenarios::{
     RawDevice, Service,
     accounts::{Answer, Registrant, answer, some_number},
+    household::Household,
 };
 use serde_json::{Value, json};
 use waxwing_client::wire::{
@@ -103,8 +104,14 @@ async fn x63_a_locked_number_is_registered_anew_with_its_pin_only() {
     thief.proof = Some(other_pin());
     let refused = thief.register(&service).await;
     assert_eq!((refused.status, refused.code()), (403, "wrong_pin"));
+    socket
+        .send_text(json!({"action": "receive", "request": 7}).to_string())
+        .await;
+    let next = socket.next_json().await;
+    assert_eq!(next["type"], "page", "each ticket is told of once: {next}");
+    let second_thief = newcomer(&service, &member, 4).await;
+    assert_eq!(second_thief.register(&service).await.status, 423);
     socket.next_news("registration_attempted").await;
-    assert_eq!(socket.request(json!({"action": "receive"})).await["type"], "page");
 
     let mut owner = newcomer(&service, &member, 2).await;
     owner.proof = Some(pin());
@@ -187,6 +194,73 @@ async fn x64_the_gate_is_as_the_lock_is_at_the_moment_of_registering() {
         "unauthorized",
         "a device that is gone locks nobody out"
     );
+}
+
+/// X63, I14: two who have confirmed the number register at once: it is one's, and the other is told so.
+#[tokio::test]
+async fn x63_of_two_take_overs_at_once_one_gets_the_number() {
+    let service = Service::start().await;
+    let member = member(&service).await;
+    let first = newcomer(&service, &member, 1).await;
+    let second = {
+        service.let_time_pass(240);
+        let ticket = Ticket::new([2; Ticket::BYTES]);
+        let asking = Registrant {
+            ticket,
+            ..Registrant::new(&member.phone, 0)
+        };
+        let confirmed = asking.verify(&service).await;
+        assert_eq!(confirmed.status, 200, "{confirmed:?}");
+        Registrant::after(&member.phone, &confirmed, ticket)
+    };
+    let (one, other) = tokio::join!(first.register(&service), second.register(&service));
+    let (winner, loser, refused) = if one.status == 200 {
+        (&first, &second, other)
+    } else {
+        assert_eq!(other.status, 200, "{one:?}, {other:?}");
+        (&second, &first, one)
+    };
+    assert_eq!((refused.status, refused.code()), (409, "stale_list"));
+    let path = format!("/v1/keys/{}", member.account);
+    let fetched = answer(winner.device(&service).http(Method::GET, &path)).await;
+    assert_eq!(fetched.body["list"], json!(winner.list()));
+    assert_eq!(fetched.body["devices"].as_array().unwrap().len(), 1);
+    assert_eq!(fetched.body["own_one_time_prekeys"], 3);
+    let fetched = answer(loser.device(&service).http(Method::GET, &path)).await;
+    assert_eq!(fetched.code(), "unauthorized");
+    assert_eq!(service.items("PrekeysTable").await.len(), 3, "the winner's");
+    let accounts = service.items("AccountsTable").await;
+    assert!(!accounts[0].contains_key("e"), "nothing is left to do");
+}
+
+/// X68: mailbox and prekeys belong to a registration; a new device with the one of a device before would share them.
+#[tokio::test]
+async fn x68_a_registration_of_a_device_before_is_not_taken_over() {
+    let service = Service::start().await;
+    let member = member(&service).await;
+    let mut newcomer = newcomer(&service, &member, 1).await;
+    newcomer.keys.public.registration = member.keys.public.registration;
+    let refused = newcomer.register(&service).await;
+    assert_eq!((refused.status, refused.code()), (400, "invalid_list"));
+    newcomer.keys.public.registration = scenarios::raw::new_keys(0).public.registration;
+    assert_eq!(newcomer.register(&service).await.status, 200);
+}
+
+/// X64: only the device that holds the account key sets or removes the PIN.
+#[tokio::test]
+async fn x64_a_linked_device_neither_sets_nor_removes_the_lock() {
+    let service = Service::start().await;
+    let mut home = Household::register(&service, 0).await;
+    let tablet = home.add(&service, 0).await;
+    set_pin(&home.first).await;
+    for body in [
+        json!({}),
+        json!({ "lock": { "salt": Salt::new([1; 16]), "proof": other_pin() } }),
+    ] {
+        let refused = lock(&tablet, &body).await;
+        assert_eq!((refused.status, refused.code()), (403, "first_device_only"));
+    }
+    assert_eq!(service.items("LocksTable").await.len(), 1);
 }
 
 /// X80, I14: repeated, at once or later, a registration changes nothing and gives the same answer; with other keys it

@@ -62,7 +62,7 @@ async fn rows_of(service: &Service, device: &RawDevice) -> [usize; 4] {
     ]
 }
 
-/// X68: token, socket, prekeys and mailbox of a removed device end with the answer.
+/// X68: token, socket, prekeys and mailbox of a removed device have ended when the answer comes.
 #[tokio::test]
 async fn x68_a_device_that_is_removed_while_connected_has_nothing_left() {
     let service = Service::start().await;
@@ -153,9 +153,10 @@ async fn i14_a_removal_twice_leaves_what_once_leaves() {
     );
 }
 
-/// X68: should the connection of a removed device still be open, what matters is refused and the connection closed.
+/// X68: should the connection of a removed device still be open, its next frame is refused and the connection closed; no
+/// prekey is handed out to it. A message that it sends may have been put before that.
 #[tokio::test]
-async fn x68_a_device_that_is_gone_sends_and_claims_nothing_over_an_open_connection() {
+async fn x68_a_device_that_is_gone_is_refused_over_an_open_connection_which_is_closed() {
     for frame in ["send", "claim"] {
         let service = Service::start().await;
         let alice = RawDevice::register(&service, 0).await;
@@ -184,6 +185,27 @@ async fn x68_a_device_that_is_gone_sends_and_claims_nothing_over_an_open_connect
             1,
             "no prekey was taken"
         );
+    }
+}
+
+/// X68: keys that a device uploads while it is removed go with it, whichever of the two comes first.
+#[tokio::test]
+async fn x68_an_upload_that_races_a_removal_leaves_no_key_behind() {
+    let service = Service::start().await;
+    let mut home = Household::register(&service, 0).await;
+    for _ in 0..5 {
+        let tablet = home.add(&service, 0).await;
+        let list = home.list_without(&[2]);
+        let keys = scenarios::raw::new_keys(100).public.one_time_prekeys;
+        let upload = tablet
+            .http(Method::POST, "/v1/keys")
+            .json(&json!({ "one_time_prekeys": keys }));
+        let (uploaded, revoked) = tokio::join!(upload.send(), home.revoke(&list));
+        assert_eq!(revoked.status, 200, "{revoked:?}");
+        home.list = list;
+        let status = uploaded.unwrap().status().as_u16();
+        assert!(matches!(status, 200 | 401), "{status}");
+        assert_eq!(rows_of(&service, &tablet).await, [0, 0, 0, 0]);
     }
 }
 

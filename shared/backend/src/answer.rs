@@ -5,18 +5,19 @@
 //! find a newer list.
 //!
 //! Twice, or after a run that broke off: the offer says what became of it, the account's other devices are told
-//! (again), and the answer is the same.
+//! (again), what is left to do for devices that ended before is done, and the answer is the same.
 
 use waxwing_wire::{
-    DeviceAddress, DeviceList, ErrorCode, Problem, RegisteredDevice,
+    AccountId, DeviceAddress, DeviceList, ErrorCode, Problem, RegisteredDevice,
     answer::{AnswerRequest, Answered},
     devices::ListedDevice,
+    frame::RemovalReason,
     keys::NewDevice,
     secret::LinkToken,
 };
 
 use crate::{
-    Backend,
+    Backend, ended,
     fault::Fault,
     news::{devices_changed, tell},
     publish::device_if_absent,
@@ -114,6 +115,7 @@ async fn accept(
         Stage::Offered | Stage::Declined => return Err(AnswerError::Ended),
     }
     tell_others(backend, offerer).await?;
+    finish_former_devices(backend, offerer.address.account).await?;
     Ok(Answered { linked: true })
 }
 
@@ -137,6 +139,7 @@ async fn add(
         },
         registration: new.registration,
     };
+    ended::check_new(device, &current.list, &[], &current.ended)?;
     let accounts = &backend.accounts;
     let now = backend.clock.now();
     let mut parts = vec![
@@ -164,6 +167,13 @@ fn added(current: &AccountRecord, list: &DeviceList, new: &NewDevice) -> Result<
             "it must be the present list and the new device",
         )),
     }
+}
+
+/// Does what an earlier removal or take-over left to do: whoever changes the list sees to it.
+async fn finish_former_devices(backend: &Backend, account: AccountId) -> Result<(), Fault> {
+    let found = backend.accounts.find(account).await?;
+    let AccountRecord { list, ended } = found.ok_or(Fault::Internal)?;
+    ended::finish(backend, account, list.version, &ended, RemovalReason::Revoked).await
 }
 
 async fn tell_others(backend: &Backend, offerer: RegisteredDevice) -> Result<(), Fault> {
@@ -269,6 +279,7 @@ mod tests {
             "TransactWriteItems",
             "Query devices",
             "POST other",
+            "GetItem accounts",
         ];
         assert_eq!(operations(&calls), expected);
         let calls = calls.lock().unwrap();
@@ -296,7 +307,7 @@ mod tests {
         assert_eq!(answered, Ok(Answered { linked: true }));
         assert_eq!(
             operations(&calls),
-            ["GetItem links", "Query devices", "POST other"]
+            ["GetItem links", "Query devices", "POST other", "GetItem accounts"]
         );
     }
 
@@ -329,6 +340,40 @@ mod tests {
             assert_eq!(Problem::from(error).code, code);
             assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
         }
+    }
+
+    /// The account of [`account`], with this registration and connection of a device that ended and is not done with.
+    fn account_with_ended(stages: (u32, u32), registration: u8) -> impl Fn(&Call) -> Answer + Send + Sync {
+        let account = account(stages, done);
+        move |call| {
+            let (status, mut body) = account(call);
+            if (call.operation.as_str(), call.table.as_str()) == ("GetItem", "accounts") {
+                let note = [&[2, 0, 0, 0, registration], "gone".as_bytes()].concat();
+                body["Item"]["e"] = json!({ "L": [{ "B": standard_base64(&note) }] });
+            }
+            (status, body)
+        }
+    }
+
+    /// X68: what a removal before left to do is not left to nobody.
+    #[tokio::test]
+    async fn x68_whoever_adds_a_device_finishes_the_removal_of_another() {
+        let (backend, calls) = backend(account_with_ended((2, 3), 77));
+        let answered = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+        assert_eq!(answered, Ok(Answered { linked: true }));
+        let calls = operations(&calls);
+        assert!(calls.contains(&"DELETE gone".to_owned()));
+        assert_eq!(calls.last().unwrap(), "UpdateItem accounts");
+    }
+
+    /// Mailbox and prekeys of the one that ended are being emptied: they are not those of a new device.
+    #[tokio::test]
+    async fn x68_a_new_device_with_the_registration_of_one_that_ended_is_refused() {
+        let registration = TestDevice::new(3).published.registration.get();
+        let (backend, calls) = backend(account_with_ended((2, 2), u8::try_from(registration).unwrap()));
+        let refused = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+        assert_eq!(Problem::from(refused.unwrap_err()).code, ErrorCode::InvalidList);
+        assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use crate::{
     directory,
     fault::Fault,
     random::Random,
+    sockets::Posted,
     tables::keys::KeysRecord,
 };
 
@@ -138,9 +139,9 @@ async fn bundle(
         },
     };
     if let Some(remaining) = taken.remaining {
-        tell_owner(backend, address, remaining).await;
+        tell_owner(backend, owner, remaining).await;
     }
-    if taken.prekey.is_none() {
+    if taken.prekey.is_none() && budget == ClaimBudget::OneTimePrekeys {
         // The template counts this line and raises an alarm when there are many.
         tracing::warn!("a device has no one-time prekeys left");
     }
@@ -214,15 +215,31 @@ fn remaining_if_few(found: usize) -> Option<u32> {
         .and_then(|remaining| u32::try_from(remaining).ok())
 }
 
-/// Tells the owner, if connected, that its pool runs low. Of no account to the claim, so a failure is only
-/// logged, where it happens; the next claim tells again.
-async fn tell_owner(backend: &Backend, owner: DeviceAddress, remaining: u32) {
-    let Ok(Some(record)) = backend.devices.find(owner).await else {
+/// Tells the owner that its pool runs low, or marks it for push if it is away, so that it comes and fills the pool. Of no
+/// account to the claim, so a failure is only logged, where it happens; the next claim tells again.
+async fn tell_owner(backend: &Backend, owner: RegisteredDevice, remaining: u32) {
+    let found = backend.devices.find(owner.address).await;
+    let Ok(Some(record)) = found else {
         return;
     };
-    if let Some(connection) = record.connection {
-        let news = ServiceFrame::PrekeysLow(PrekeysLow { remaining });
-        let _ = backend.sockets.post(&connection, &news).await;
+    if record.device != owner {
+        return;
+    }
+    let now = backend.clock.now();
+    match record.connection {
+        Some(connection) => {
+            let news = ServiceFrame::PrekeysLow(PrekeysLow { remaining });
+            if backend.sockets.post(&connection, &news).await == Ok(Posted::Gone) {
+                let devices = &backend.devices;
+                let _ = devices
+                    .replace_connection_with_mark(owner, &connection, now)
+                    .await;
+            }
+        }
+        None if record.waiting_since.is_none() => {
+            let _ = backend.devices.mark_waiting_if_away(owner, now).await;
+        }
+        None => {}
     }
 }
 
@@ -335,8 +352,34 @@ mod tests {
     #[tokio::test]
     async fn an_owner_that_cannot_be_told_does_not_fail_the_claim() {
         let (backend, calls) = crate::testing::backend(|_| (400, json!({ "__type": "ValidationException" })));
-        tell_owner(&backend, owner().address, 3).await;
+        tell_owner(&backend, owner(), 3).await;
         assert_eq!(operations(&calls), ["GetItem devices"]);
+    }
+
+    /// X9: a device that is away and whose pool runs low is woken; else sessions with it would open without a one-time
+    /// prekey until it comes by itself.
+    #[tokio::test]
+    async fn x09_an_owner_that_is_away_is_marked_once_and_one_that_is_another_not_at_all() {
+        let away = device_item(owner(), None);
+        let mut marked = away.clone();
+        marked["p"] = json!({ "N": "5" });
+        let dead = device_item(owner(), Some("dead"));
+        let other = device_item(device(2, 1, 8), Some("other"));
+        let (read, mark) = ("GetItem devices", "UpdateItem devices");
+        for (item, expected) in [
+            (away, [read, mark].as_slice()),
+            (marked, &[read]),
+            (dead, &[read, "POST dead", mark]),
+            (other, &[read]),
+        ] {
+            let (backend, calls) = crate::testing::backend(move |call| match call.operation.as_str() {
+                "GetItem" => (200, json!({ "Item": item })),
+                "POST dead" => (410, json!({})),
+                _ => done(),
+            });
+            tell_owner(&backend, owner(), 3).await;
+            assert_eq!(operations(&calls), expected);
+        }
     }
 
     #[tokio::test]

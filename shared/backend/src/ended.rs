@@ -5,13 +5,16 @@
 //! account. What remains is done here: each is told, its connection is closed, and its prekeys and its mailbox, which
 //! nobody reaches any more, are emptied. When all of it is done the names are taken away.
 //!
+//! What fails for one device keeps nothing from the others, nor the rest from that one; the first failure is the answer,
+//! so that the request is repeated.
+//!
 //! Twice, or after a run that broke off: what is done already is found done. A run whose client never comes back is
 //! finished by the next change of the account's list.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, join_all};
 use waxwing_wire::{
-    AccountId, ListVersion, ServiceFrame,
+    AccountId, DeviceList, ListVersion, RegisteredDevice, ServiceFrame,
     frame::{RemovalReason, Removed},
 };
 
@@ -19,6 +22,7 @@ use crate::{
     Backend,
     fault::Fault,
     tables::{accounts::EndedDevice, devices::DeviceRecord},
+    verify::ListError,
 };
 
 /// Pages of a mailbox, or of a pool of prekeys, that one run empties: a thousand items, which fit a function's time.
@@ -45,6 +49,26 @@ pub(crate) fn noted(before: &[EndedDevice], devices: &[DeviceRecord]) -> Vec<End
     before.iter().cloned().chain(now).collect()
 }
 
+/// Refuses a device whose registration another of the account has, or had and is not done with: mailbox, prekeys and what
+/// is left to do are told apart by it.
+pub(crate) fn check_new(
+    new: RegisteredDevice,
+    list: &DeviceList,
+    devices: &[DeviceRecord],
+    ended: &[EndedDevice],
+) -> Result<(), ListError> {
+    let listed = list.devices.iter().map(|listed| listed.registration);
+    let there = devices.iter().map(|record| record.device.registration);
+    let ended = ended.iter().map(|ended| ended.device.registration);
+    let mut taken = listed.chain(there).chain(ended);
+    if taken.any(|taken| taken == new.registration) {
+        return Err(ListError::Content(
+            "a device of the account has, or has had, this registration",
+        ));
+    }
+    Ok(())
+}
+
 /// Does what is left to do for devices that are written down with version `version` of the account's list.
 pub(crate) async fn finish(
     backend: &Backend,
@@ -56,8 +80,11 @@ pub(crate) async fn finish(
     if devices.is_empty() {
         return Ok(());
     }
-    let all = try_join_all(devices.iter().map(|ended| finish_one(backend, ended, reason))).await?;
-    if all.into_iter().all(|is_empty| is_empty) {
+    let mut is_done = true;
+    for result in join_all(devices.iter().map(|ended| finish_one(backend, ended, reason))).await {
+        is_done &= result?;
+    }
+    if is_done {
         backend.accounts.forget_ended_if(account, version).await?;
     }
     Ok(())
@@ -65,16 +92,23 @@ pub(crate) async fn finish(
 
 /// Says whether mailbox and pool are empty now.
 async fn finish_one(backend: &Backend, ended: &EndedDevice, reason: RemovalReason) -> Result<bool, Fault> {
-    if let Some(connection) = &ended.connection {
-        // The close says enough to a device that misses the news.
-        let news = ServiceFrame::Removed(Removed { reason });
-        let _ = backend.sockets.post(connection, &news).await;
-        backend.sockets.close(connection).await?;
-    }
+    let closed = close(backend, ended, reason).await;
     let mailbox = empty(|| backend.mailbox.delete_page(ended.device));
     let prekeys = empty(|| backend.prekeys.delete_page(ended.device));
-    let (mailbox, prekeys) = try_join(mailbox, prekeys).await?;
-    Ok(mailbox && prekeys)
+    let (mailbox, prekeys) = join(mailbox, prekeys).await;
+    closed?;
+    Ok(mailbox? && prekeys?)
+}
+
+/// Tells the device and closes its connection.
+async fn close(backend: &Backend, ended: &EndedDevice, reason: RemovalReason) -> Result<(), Fault> {
+    let Some(connection) = &ended.connection else {
+        return Ok(());
+    };
+    // The close says enough to a device that misses the news.
+    let news = ServiceFrame::Removed(Removed { reason });
+    let _ = backend.sockets.post(connection, &news).await;
+    backend.sockets.close(connection).await
 }
 
 /// Deletes page after page, up to [`MAX_PAGES`]. Says whether nothing is left.
@@ -154,6 +188,30 @@ mod tests {
             assert_eq!(finished, Err(Fault::Internal), "{fails}");
             assert!(!calls.contains(&FORGOTTEN.to_owned()), "{fails}");
         }
+    }
+
+    #[tokio::test]
+    async fn x68_what_fails_for_one_device_keeps_nothing_from_the_others() {
+        let other = EndedDevice {
+            device: device(1, 3, 8),
+            connection: ConnectionId::new("other"),
+        };
+        let (backend, calls) = backend(|call| match call.operation.as_str() {
+            "DELETE gone" => (403, json!({})),
+            _ => done(),
+        });
+        let account = device(1, 1, 7).address.account;
+        let devices = [ended(), other];
+        let reason = RemovalReason::Revoked;
+        let finished = finish(&backend, account, ListVersion::MIN, &devices, reason).await;
+        assert_eq!(finished, Err(Fault::Internal));
+        let calls = operations(&calls);
+        assert!(calls.contains(&"DELETE other".to_owned()));
+        for emptied in ["Query mailbox", "Query prekeys"] {
+            let pages = calls.iter().filter(|call| *call == emptied).count();
+            assert_eq!(pages, 2, "{emptied}");
+        }
+        assert!(!calls.contains(&FORGOTTEN.to_owned()), "it is left to do");
     }
 
     /// What one run cannot empty is left for the next; the device ended long before.

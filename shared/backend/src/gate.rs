@@ -7,11 +7,12 @@
 //! A try is counted before it is compared; after five, the account waits a day from the last of them. What cannot
 //! be counted is not compared. A lock ends when no device of the account has connected for a week: then its owner
 //! has lost them all, and may have lost the PIN as well. Whoever stops at the gate is announced to the account's
-//! devices.
+//! devices, once a ticket.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use waxwing_wire::{
-    AccountId, ErrorCode, Problem, ServiceFrame, frame::RegistrationAttempted, secret::LockProof,
+    AccountId, ErrorCode, Problem, ServiceFrame, frame::RegistrationAttempted, limits::TICKET_LIFE_SECONDS,
+    secret::LockProof,
 };
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     budgets::RateLimited,
     clock::UnixSeconds,
     fault::Fault,
-    keyed_hash::KeyedHash,
+    keyed_hash::Hash,
     news,
     tables::{
         devices::DeviceRecord,
@@ -84,21 +85,29 @@ pub(crate) async fn live_lock(
     Ok(lock.filter(|_| is_alive(devices, now)))
 }
 
+/// Who knocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    /// The name of the ticket for the number.
+    pub(crate) ticket: Hash,
+    /// The proof of the PIN.
+    pub(crate) proof: Option<&'a LockProof>,
+}
+
 /// Lets a flow pass that takes over the number of `account`, whose devices are `devices`.
 pub(crate) async fn pass(
     backend: &Backend,
-    hash: &KeyedHash,
     account: AccountId,
     devices: &[DeviceRecord],
-    proof: Option<&LockProof>,
+    attempt: Attempt<'_>,
     now: UnixSeconds,
 ) -> Result<Passed, GateError> {
     let part = match backend.locks.find(account).await? {
         None => backend.locks.is_unchanged(account, None)?,
         Some(lock) if !is_alive(devices, now) => backend.locks.delete_if(account, &lock)?,
         Some(lock) => {
-            if let Err(error) = check(backend, hash, account, &lock, proof, now).await {
-                announce(backend, account, devices).await;
+            if let Err(error) = check(backend, account, &lock, attempt.proof, now).await {
+                announce(backend, account, devices, attempt.ticket, now).await;
                 return Err(error);
             }
             backend.locks.is_unchanged(account, Some(&lock))?
@@ -109,13 +118,13 @@ pub(crate) async fn pass(
 
 async fn check(
     backend: &Backend,
-    hash: &KeyedHash,
     account: AccountId,
     lock: &LockRecord,
     proof: Option<&LockProof>,
     now: UnixSeconds,
 ) -> Result<(), GateError> {
     let proof = proof.ok_or(GateError::Locked)?;
+    let hash = backend.keyed_hash()?;
     let tries = Counter::LockTries(account);
     let counted = backend
         .limits
@@ -139,7 +148,20 @@ fn is_alive(devices: &[DeviceRecord], now: UnixSeconds) -> bool {
         .any(|device| device.seen_at.plus(LOCK_LIFE_SECONDS) > now)
 }
 
-async fn announce(backend: &Backend, account: AccountId, devices: &[DeviceRecord]) {
+/// Once a ticket: whoever repeats a request does not ring the same bell again, and a ticket takes a code.
+async fn announce(
+    backend: &Backend,
+    account: AccountId,
+    devices: &[DeviceRecord],
+    ticket: Hash,
+    now: UnixSeconds,
+) {
+    let counter = Counter::Announced(ticket);
+    let end = now.plus(TICKET_LIFE_SECONDS);
+    // A failure is logged where it happens; then it is better told twice than not at all.
+    if backend.limits.take(counter, 1, end).await == Ok(false) {
+        return;
+    }
     let frame = ServiceFrame::RegistrationAttempted(RegistrationAttempted { account });
     news::tell(backend, devices, &frame).await;
 }
@@ -150,6 +172,7 @@ mod tests {
     use waxwing_wire::PublicKey;
 
     use super::*;
+    use crate::keyed_hash::KeyedHash;
     use crate::testing::{
         Answer, Call, backend, condition_failed, device, done, operations, refused, standard_base64,
     };
@@ -162,6 +185,11 @@ mod tests {
 
     fn hash() -> KeyedHash {
         KeyedHash::new("a secret that only the tests know")
+    }
+
+    fn attempt(proof: Option<&LockProof>) -> Attempt<'_> {
+        let ticket = Hash::from_slice(&[3; 32]).unwrap();
+        Attempt { ticket, proof }
     }
 
     fn account() -> AccountId {
@@ -198,7 +226,7 @@ mod tests {
         proof: Option<LockProof>,
     ) -> (Result<(), GateError>, Vec<String>) {
         let (backend, calls) = backend(script);
-        let passed = pass(&backend, &hash(), account(), &seen(ago), proof.as_ref(), NOW).await;
+        let passed = pass(&backend, account(), &seen(ago), attempt(proof.as_ref()), NOW).await;
         (passed.map(drop), operations(&calls))
     }
 
@@ -213,7 +241,8 @@ mod tests {
     async fn x65_a_wrong_pin_is_counted_before_it_is_compared() {
         let (passed, calls) = knock(locked(done()), 0, Some(proof(2))).await;
         assert_eq!(passed, Err(GateError::WrongPin));
-        assert_eq!(calls, ["GetItem locks", "UpdateItem limits"]);
+        let announced = "UpdateItem limits";
+        assert_eq!(calls, ["GetItem locks", "UpdateItem limits", announced]);
     }
 
     #[tokio::test]
@@ -256,7 +285,7 @@ mod tests {
                 true => backend(locked(done())),
                 false => backend(none),
             };
-            let passed = pass(&backend, &hash(), account(), &seen(ago), proof.as_ref(), NOW).await;
+            let passed = pass(&backend, account(), &seen(ago), attempt(proof.as_ref()), NOW).await;
             let part = passed.unwrap().part;
             let check = part.condition_check.map(|check| check.condition_expression);
             let delete = part.delete.and_then(|delete| delete.condition_expression);
@@ -272,9 +301,28 @@ mod tests {
         });
         let mut devices = seen(0);
         devices[0].connection = crate::sockets::ConnectionId::new("own");
-        let passed = pass(&backend, &hash(), account(), &devices, None, NOW).await;
+        let passed = pass(&backend, account(), &devices, attempt(None), NOW).await;
         assert!(matches!(passed, Err(GateError::Locked)));
-        assert_eq!(operations(&calls), ["GetItem locks", "POST own"]);
-        assert_eq!(calls.lock().unwrap()[1].body["type"], "registration_attempted");
+        assert_eq!(
+            operations(&calls),
+            ["GetItem locks", "UpdateItem limits", "POST own"]
+        );
+        assert_eq!(calls.lock().unwrap()[2].body["type"], "registration_attempted");
+    }
+
+    /// Whoever repeats a refused request does not ring the bell again. What cannot be counted rings it all the same.
+    #[tokio::test]
+    async fn x63_an_attempt_is_announced_once_a_ticket() {
+        for (counted, is_told) in [
+            (condition_failed(&Value::Null), false),
+            (refused("ValidationException"), true),
+        ] {
+            let (backend, calls) = backend(locked(counted));
+            let mut devices = seen(0);
+            devices[0].connection = crate::sockets::ConnectionId::new("own");
+            let passed = pass(&backend, account(), &devices, attempt(None), NOW).await;
+            assert!(matches!(passed, Err(GateError::Locked)));
+            assert_eq!(operations(&calls).contains(&"POST own".to_owned()), is_told);
+        }
     }
 }

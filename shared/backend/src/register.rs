@@ -22,7 +22,7 @@ use crate::{
     clock::UnixSeconds,
     ended,
     fault::Fault,
-    gate::{self, GateError},
+    gate::{self, Attempt, GateError},
     keyed_hash::Hash,
     publish::{PublishError, publish_one_time_prekeys},
     tables::{accounts::AccountRecord, database::Commit, devices::DeviceRecord},
@@ -82,11 +82,11 @@ impl From<RegisterError> for Problem {
 /// # Errors
 /// [`RegisterError`].
 pub async fn register(backend: &Backend, request: RegisterRequest) -> Result<Registered, RegisterError> {
-    let registration = Registration::check(backend, request)?;
+    let registration = Registration::check(backend, request).await?;
     registration.commit().await?;
     let Registration { device, request, .. } = &registration;
     publish_one_time_prekeys(backend, *device, &request.device.one_time_prekeys).await?;
-    registration.finish_former_devices().await;
+    registration.finish_former_devices().await?;
     Ok(Registered {
         account: request.account,
         device: device.address.device,
@@ -104,8 +104,13 @@ struct Registration<'a> {
 }
 
 impl<'a> Registration<'a> {
-    fn check(backend: &'a Backend, request: RegisterRequest) -> Result<Self, RegisterError> {
+    async fn check(backend: &'a Backend, request: RegisterRequest) -> Result<Self, RegisterError> {
         request.check()?;
+        let now = backend.clock.now();
+        let ticket = backend.keyed_hash()?.ticket(&request.ticket);
+        // Nobody without a ticket gets the work of a hundred keys done.
+        let found = backend.tickets.find(ticket, now).await?;
+        found.ok_or(RegisterError::Ticket)?;
         verify::new_device(&request.device)?;
         verify::device_list(request.account, &request.list)?;
         if request.list.devices != [verify::listed(DeviceId::MIN, &request.device)] {
@@ -122,8 +127,8 @@ impl<'a> Registration<'a> {
                 address,
                 registration: request.device.registration,
             },
-            ticket: backend.keyed_hash()?.ticket(&request.ticket),
-            now: backend.clock.now(),
+            ticket,
+            now,
             request,
         })
     }
@@ -204,9 +209,12 @@ impl<'a> Registration<'a> {
         if list.version.next() != Some(request.list.version) {
             return Err(ListError::Stale.into());
         }
-        let hash = backend.keyed_hash()?;
-        let proof = request.lock_proof.as_ref();
-        let passed = gate::pass(backend, hash, account, &devices, proof, self.now).await?;
+        ended::check_new(self.device, &list, &devices, &ended)?;
+        let attempt = Attempt {
+            ticket: self.ticket,
+            proof: request.lock_proof.as_ref(),
+        };
+        let passed = gate::pass(backend, account, &devices, attempt, self.now).await?;
         let ended = ended::noted(&ended, &devices);
         let mut parts = self.common()?;
         parts.extend([
@@ -257,14 +265,13 @@ impl<'a> Registration<'a> {
             .replace_if_unchanged(former, self.device, signing_key, self.now)
     }
 
-    /// Does what is left to do for the devices of before. A failure is logged where it happens and keeps nobody from
-    /// the account: a repetition, or the next change of the list, does it again.
-    async fn finish_former_devices(&self) {
+    /// Does what is left to do for the devices of before. If that fails the request does, and its repetition does it
+    /// again: nobody believes a number to be theirs alone while a connection of before is open.
+    async fn finish_former_devices(&self) -> Result<(), Fault> {
         let account = self.request.account;
-        let Ok(Some(AccountRecord { list, ended })) = self.backend.accounts.find(account).await else {
-            return;
-        };
+        let found = self.backend.accounts.find(account).await?;
+        let AccountRecord { list, ended } = found.ok_or(Fault::Internal)?;
         let reason = RemovalReason::RegisteredAnew;
-        let _ = ended::finish(self.backend, account, list.version, &ended, reason).await;
+        ended::finish(self.backend, account, list.version, &ended, reason).await
     }
 }

@@ -292,7 +292,7 @@ mod tests {
         );
         assert_eq!(
             delete["ConditionExpression"],
-            "r = :registration AND c = :connection"
+            "r = :registration AND s = :seen AND c = :connection"
         );
     }
 

@@ -46,8 +46,9 @@ const SEEN_AT: &str = "s";
 
 const IS_ABSENT: &str = "attribute_not_exists(a)";
 const IS_REGISTRATION: &str = "r = :registration";
-const IS_REGISTRATION_CONNECTED_BY: &str = "r = :registration AND c = :connection";
-const IS_REGISTRATION_AWAY: &str = "r = :registration AND attribute_not_exists(c)";
+// A device that connects and disconnects in between has another time in `s`.
+const IS_UNCHANGED_AND_CONNECTED: &str = "r = :registration AND s = :seen AND c = :connection";
+const IS_UNCHANGED_AND_AWAY: &str = "r = :registration AND s = :seen AND attribute_not_exists(c)";
 const IN_ACCOUNT: &str = "a = :account";
 
 const CONNECT: &str = "SET c = :connection, t = :opened, s = :now REMOVE p";
@@ -346,13 +347,13 @@ fn new_item(device: RegisteredDevice, signing_key: &PublicKey, now: UnixSeconds)
 /// The condition that a device is as it was read, and its values.
 fn unchanged(old: &DeviceRecord) -> (&'static str, Item) {
     let registration = number(old.device.registration.get());
-    let mut values = item([(":registration", registration)]);
+    let mut values = item([(":registration", registration), (":seen", number(old.seen_at.0))]);
     match &old.connection {
         Some(connection) => {
             values.insert(":connection".into(), connection_value(connection));
-            (IS_REGISTRATION_CONNECTED_BY, values)
+            (IS_UNCHANGED_AND_CONNECTED, values)
         }
-        None => (IS_REGISTRATION_AWAY, values),
+        None => (IS_UNCHANGED_AND_AWAY, values),
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) enum Counter {
     ClaimsOf(AccountId, Span),
     /// Tries at an account's registration lock, since the last day without one.
     LockTries(AccountId),
+    /// Announcements of an attempt to take over a number, for each ticket.
+    Announced(Hash),
 }
 
 impl Counter {
@@ -106,6 +108,7 @@ impl Counter {
             }
             Self::ClaimsOf(target, during) => encode(6, &[&target.to_bytes(), &span(during)]),
             Self::LockTries(account) => encode(7, &[&account.to_bytes()]),
+            Self::Announced(ticket) => encode(8, &[ticket.as_bytes()]),
         }
     }
 }
@@ -277,6 +280,7 @@ mod tests {
             }
         }
         counters.extend([1, 2].map(|one| Counter::LockTries(account(one))));
+        counters.extend([1, 2].map(|one| Counter::Announced(hash(one))));
         let keys: BTreeSet<_> = counters.iter().map(Counter::key).collect();
         assert_eq!(keys.len(), counters.len());
         for key in &keys {

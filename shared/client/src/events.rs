@@ -14,8 +14,7 @@
 //!   [`Undecryptable`](Event::Undecryptable), [`DevicesChanged`](Event::DevicesChanged),
 //!   [`AccountKeyChanged`](Event::AccountKeyChanged), [`UnlistedDevice`](Event::UnlistedDevice),
 //!   [`ClonedDevice`](Event::ClonedDevice), [`RegistrationAttempted`](Event::RegistrationAttempted),
-//!   [`Removed`](Event::Removed). Each is a row of
-//!   the store's timeline, written by the same transaction as what it tells of. Asking for the next event
+//!   [`RefusedRepeatedly`](Event::RefusedRepeatedly), [`Removed`](Event::Removed). Each is a row of the store's timeline, written by the same transaction as what it tells of. Asking for the next event
 //!   says that the one before was handled: only then does the store's *shown* mark move past it. After a
 //!   crash the reader goes on at the mark, so nothing is lost between commit and screen. Only what was being
 //!   handled at the moment of the crash comes again; an app that must rule even that out keeps
@@ -103,6 +102,10 @@ pub enum Event {
     },
     /// Kept. Somebody confirmed the number of the own account and did not have the PIN of its lock.
     RegistrationAttempted,
+    /// Kept. The service refuses this device's token again and again, and its clock is right: it was probably removed
+    /// from its account while it was away, and nobody proves that to it. It goes on trying. Told once for each such
+    /// time, unless the app was started anew in between.
+    RefusedRepeatedly,
     /// Kept. This device is not in its account any more. It sends and receives nothing; what it stored stays
     /// readable.
     Removed {
@@ -162,6 +165,12 @@ pub enum Event {
         /// Why.
         cause: ResetCause,
     },
+    /// A list of devices arrived that names a device whose messages were marked
+    /// [`unconfirmed`](StoredMessage::unconfirmed): they are not any more.
+    SenderConfirmed {
+        /// The device.
+        device: DeviceAddress,
+    },
     /// One-time prekeys of this device were published.
     PrekeysUploaded {
         /// How many.
@@ -180,6 +189,9 @@ pub enum FailureReason {
     /// What the service says are a recipient's keys does not verify.
     #[error("a recipient's keys do not verify; nothing was encrypted to them")]
     InvalidKeys,
+    /// The service says time and again that a recipient has other devices than its owner signed.
+    #[error("the service does not take the devices that their owner signed; send it again later")]
+    DevicesDisagree,
     /// The message could not be encrypted.
     #[error("the message could not be encrypted; send it again")]
     Encryption,
@@ -271,8 +283,12 @@ pub enum DisconnectReason {
     #[error("the service could not be reached")]
     Unreachable,
     /// The service refused the token: the device was removed, or its clock is wrong by minutes.
+    /// [`Event::RefusedRepeatedly`] follows if it stays so.
     #[error("the service refused the token; check the clock, or register again if the device was removed")]
     Unauthorized,
+    /// The service refused the token, and its clock and this device's are minutes apart.
+    #[error("the service refused the token; set this device's clock")]
+    WrongClock,
     /// The device is not in its account any more.
     #[error("this device was removed from its account; begin anew with an empty store")]
     Removed,

@@ -26,8 +26,9 @@ pub struct StoredMessage {
     pub own: bool,
     /// Whether it arrived after its place was reported as a gap.
     pub late: bool,
-    /// Whether its sender was on no list of devices that this device trusted when it arrived: the account key of
-    /// the sender had changed, or the list was not learned yet. Show it as not confirmed.
+    /// Whether its sender is on no list of devices that this device trusts: the list is not learned yet, the account
+    /// key of the sender has changed, or the device is none of that account. Show it as not confirmed. It ends with
+    /// [`Event::SenderConfirmed`](crate::Event::SenderConfirmed), when such a list names the device.
     pub unconfirmed: bool,
     /// How far it got.
     pub state: MessageState,

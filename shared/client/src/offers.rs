@@ -69,7 +69,7 @@ pub(crate) async fn requested(shared: &Shared, requested: LinkRequested) -> Resu
             };
             match &offer.taken {
                 None => offers::take_up(tx, offer.id, &taken)?,
-                Some(before) if *before == taken => {}
+                Some(before) if before.is_same_device(&taken) => {}
                 // The code was read by two. Neither is to be trusted.
                 Some(_) => {
                     tracing::warn!("two devices took up one offer; it ends");

@@ -31,8 +31,9 @@ use crate::{
     sessions::{self, Me},
     shared::Shared,
     store::{
-        StoreError, directory, lists,
+        StoreError, directory, identity, lists,
         messages::{self, NewMessage},
+        offers,
         outbox::{self, Entry, EntryId, Sealed},
         peers::{self, PeerId},
         sessions as session_rows,
@@ -113,7 +114,7 @@ pub(crate) fn append(
             text,
             own: true,
             late: false,
-            unconfirmed: false,
+            unconfirmed: None,
             state: if lists::offered(tx, to)?.is_some() {
                 MessageState::Held
             } else {
@@ -170,17 +171,18 @@ pub(crate) fn prepare(
     let mut prepared = Prepared::default();
     for recipient in outbox::recipients(tx)? {
         let entries = outbox::entries_to(tx, recipient, Some(WINDOW))?;
+        let accounts = accounts(tx, me, recipient, now_millis)?;
         for (index, entry) in entries.iter().enumerate() {
             if !under_way.may_leave(recipient, entry.id) {
                 continue;
             }
-            let Some(mut unknown) = unready(tx, me, recipient, now_millis)? else {
+            let Some(mut unknown) = unready(tx, me, &accounts, now_millis)? else {
                 // The app is to answer first.
                 break;
             };
             if unknown.is_empty() {
                 let so_far = entries.get(..=index).unwrap_or_default();
-                unknown = seal(tx, rng, me, so_far, now_millis)?;
+                unknown = seal(tx, rng, me, &accounts, so_far, now_millis)?;
             }
             if !unknown.is_empty() {
                 // All of the conversation waits, so that its order holds.
@@ -188,7 +190,7 @@ pub(crate) fn prepare(
                 break;
             }
             under_way.leave(recipient, entry.id);
-            prepared.outgoing.push(outgoing(tx, me, entry)?);
+            prepared.outgoing.push(outgoing(tx, &accounts, entry)?);
         }
     }
     prepared.learn.retain(|account| !under_way.is_blocked(*account));
@@ -276,8 +278,26 @@ fn give_up(tx: &Transaction<'_>, entry: &Entry, reason: FailureReason) -> Result
 }
 
 /// The accounts a message goes to: the recipient and ourselves, for our other devices.
-fn accounts(me: &Me, recipient: AccountId) -> BTreeSet<AccountId> {
-    [recipient, me.address().account].into()
+///
+/// We are left out where there is no other device and none can come in unnoticed: this one has the account key, the
+/// list it signed names itself alone, and it offers nobody a place. Nobody else can add a device then, so the service
+/// need not compare our list for each message, which would cost as much as the recipient's.
+fn accounts(
+    tx: &Transaction<'_>,
+    me: &Me,
+    recipient: AccountId,
+    now_millis: u64,
+) -> Result<BTreeSet<AccountId>, StoreError> {
+    let own = me.address().account;
+    let alone = lists::is_known(tx, own)?
+        && directory::devices(tx, own)?.is_empty()
+        && identity::has_account_key(tx)?
+        && !offers::any_open(tx, now_millis)?;
+    Ok(if alone {
+        [recipient].into()
+    } else {
+        [recipient, own].into()
+    })
 }
 
 /// Those of the accounts a message goes to of which something must be learned first. `None`: nothing may be sent to
@@ -285,11 +305,11 @@ fn accounts(me: &Me, recipient: AccountId) -> BTreeSet<AccountId> {
 fn unready(
     tx: &Transaction<'_>,
     me: &Me,
-    recipient: AccountId,
+    accounts: &BTreeSet<AccountId>,
     now_millis: u64,
 ) -> Result<Option<BTreeSet<AccountId>>, StoreError> {
     let mut unready = BTreeSet::new();
-    for account in accounts(me, recipient) {
+    for &account in accounts {
         match directory_logic::plan(tx, me, account, now_millis)? {
             Plan::Ready => {}
             Plan::Held => return Ok(None),
@@ -307,13 +327,14 @@ fn seal(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
+    accounts: &BTreeSet<AccountId>,
     entries: &[Entry],
     now_millis: u64,
 ) -> Result<BTreeSet<AccountId>, StoreError> {
     let mut unready = BTreeSet::new();
     for entry in entries {
         let sealed = outbox::sealed(tx, entry.id)?;
-        for account in accounts(me, entry.recipient) {
+        for &account in accounts {
             for known in directory::devices(tx, account)? {
                 let device = RegisteredDevice {
                     address: DeviceAddress {
@@ -375,12 +396,16 @@ fn seal_for(
     Ok(true)
 }
 
-/// The message as it leaves: for each account all its devices, our own account among them always.
-fn outgoing(tx: &Transaction<'_>, me: &Me, entry: &Entry) -> Result<Outgoing, StoreError> {
+/// The message as it leaves: for each account all its devices, also where it has no other than this one.
+fn outgoing(
+    tx: &Transaction<'_>,
+    accounts: &BTreeSet<AccountId>,
+    entry: &Entry,
+) -> Result<Outgoing, StoreError> {
     let sealed = outbox::sealed(tx, entry.id)?;
-    let recipients = accounts(me, entry.recipient)
-        .into_iter()
-        .map(|account| Recipient {
+    let recipients = accounts
+        .iter()
+        .map(|&account| Recipient {
             account,
             devices: sealed
                 .iter()
@@ -405,15 +430,17 @@ fn outgoing(tx: &Transaction<'_>, me: &Me, entry: &Entry) -> Result<Outgoing, St
 
 #[cfg(test)]
 mod tests {
+    use waxwing_protocol::linking::{LINK_LIFE_MILLIS, LinkOffer};
     use waxwing_wire::{
         ClientFrame, RequestId,
         limits::{MAX_DEVICES_PER_ACCOUNT, MAX_MESSAGE_BYTES},
+        secret::LinkToken,
         send::{KnownDevice as Listed, SendRequest},
     };
 
     use super::*;
     use crate::{
-        testing::{Party, account, signed_list},
+        testing::{Party, account, account_key, signed_list},
         trust::DeviceChange,
     };
 
@@ -499,20 +526,53 @@ mod tests {
         );
     }
 
+    /// The accounts that a message names, each with how many of its devices.
+    fn named(outgoing: &Outgoing) -> Vec<(AccountId, usize)> {
+        let recipients = outgoing.message.recipients.iter();
+        recipients
+            .map(|recipient| (recipient.account, recipient.devices.len()))
+            .collect()
+    }
+
     #[test]
-    fn the_own_account_is_listed_also_without_another_device() {
+    fn the_own_account_is_left_out_by_a_primary_device_that_is_alone() {
         let (mut alice, bob) = alice_and_bob();
         alice.write_to(bob.account(), "hello");
         let outgoing = alice.prepare(UnderWay::default()).outgoing;
-        let listed: Vec<_> = outgoing[0]
-            .message
-            .recipients
-            .iter()
-            .map(|recipient| (recipient.account, recipient.devices.len()))
-            .collect();
-        let mut expected = [(alice.account(), 0), (bob.account(), 1)];
-        expected.sort();
-        assert_eq!(listed, expected);
+        assert_eq!(named(&outgoing[0]), [(bob.account(), 1)]);
+    }
+
+    #[test]
+    fn the_own_account_is_listed_while_a_device_can_come_in_or_another_may_let_one_in() {
+        let (mut alice, bob) = alice_and_bob();
+        alice.write_to(bob.account(), "hello");
+        let mut both = [(alice.account(), 0), (bob.account(), 1)];
+        both.sort();
+        let names = |alice: &mut Party| named(&alice.prepare(UnderWay::default()).outgoing[0]);
+
+        let until = alice.now + LINK_LIFE_MILLIS;
+        let (own, key) = (alice.account().to_bytes(), account_key(alice.account()));
+        alice.write(|tx, rng| {
+            let token = LinkToken::random(rng);
+            let offer = LinkOffer::new(rng, *token.as_bytes(), own, key.public(), until);
+            offers::replace(tx, &token, &offer.code())
+        });
+        assert_eq!(names(&mut alice), both);
+        alice.now = until;
+        assert_eq!(names(&mut alice), [(bob.account(), 1)]);
+        // Whoever took it up in time waits for the answer.
+        alice.write(|tx, _| {
+            Ok(tx.execute(
+                "UPDATE offers SET device = 2, registration = 3, keys = x'00', name = 'laptop'",
+                [],
+            )?)
+        });
+        assert_eq!(names(&mut alice), both);
+        alice.write(|tx, _| Ok(tx.execute("DELETE FROM offers", [])?));
+        assert_eq!(names(&mut alice), [(bob.account(), 1)]);
+        // A device without the account key does not decide who comes in.
+        alice.write(|tx, _| Ok(tx.execute("UPDATE this_device SET account_key = NULL", [])?));
+        assert_eq!(names(&mut alice), both);
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn admit(
         content,
         conversation: if own { to } else { from.account },
         own,
-        unconfirmed: standing == Standing::Unlisted,
+        unconfirmed: standing != Standing::Listed,
     })
 }
 
@@ -186,7 +186,7 @@ fn store(
             text,
             own: *own,
             late: channel.place(content.sequence) == Place::Late,
-            unconfirmed: *unconfirmed,
+            unconfirmed: unconfirmed.then_some(settled.peer),
             state: MessageState::Received,
         },
     )?;
@@ -293,6 +293,15 @@ mod tests {
             },
             ciphertext: Ciphertext::from_vec(vec![7; 900]).unwrap(),
         }
+    }
+
+    /// The texts of the messages whose senders are not confirmed.
+    fn marked(party: &Party) -> Vec<String> {
+        let marked = |event| match event {
+            Event::Message(message) if message.unconfirmed => Some(message.text),
+            _ => None,
+        };
+        party.told().into_iter().filter_map(marked).collect()
     }
 
     fn reasons(party: &Party) -> Vec<UndecryptableReason> {
@@ -531,34 +540,148 @@ mod tests {
         again.meet(&mut bob);
         let sent = again.send(bob.account(), "three");
         assert!(bob.receive(&sent[0].envelope).ask);
+        assert_eq!(marked(&bob), ["three"]);
         bob.list(alice.account(), &[again.published()]);
         bob.receive_all(&again.send(bob.account(), "four"));
         // What its former self sent before is still read.
         bob.receive_all(&alice.send(bob.account(), "from before"));
-        let shown: Vec<_> = bob
-            .told()
-            .into_iter()
-            .filter_map(|event| match event {
-                Event::Message(message) => Some((message.text, message.unconfirmed)),
-                _ => None,
-            })
-            .collect();
-        let expected = [
-            ("one", false),
-            ("two", false),
-            ("three", true),
-            ("four", false),
-            ("from before", true),
-        ];
-        assert_eq!(
-            shown,
-            expected.map(|(text, unconfirmed)| (text.to_owned(), unconfirmed))
-        );
+        assert_eq!(bob.texts(), ["one", "two", "three", "four", "from before"]);
+        assert_eq!(marked(&bob), ["from before"]);
         let changed = Event::DevicesChanged {
             account: alice.account(),
             changes: vec![DeviceChange::Replaced(alice.address().device)],
         };
         assert_eq!(bob.told().iter().filter(|event| **event == changed).count(), 1);
+    }
+
+    #[test]
+    fn x40_a_first_message_is_not_confirmed_until_a_list_names_the_keys_it_came_from() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let mut ghost = Party::new(alice.account(), 2, 98);
+        ghost.meet(&mut bob);
+        bob.receive_all(&alice.send(bob.account(), "from Alice"));
+        bob.receive_all(&ghost.send(bob.account(), "from nobody"));
+        assert_eq!(marked(&bob), ["from Alice", "from nobody"]);
+        let effects = bob.list(alice.account(), &[alice.published()]);
+        let confirmed = Event::SenderConfirmed {
+            device: alice.address(),
+        };
+        assert_eq!(effects.events, [confirmed]);
+        assert_eq!(marked(&bob), ["from nobody"]);
+        // One that has the ghost's number, but not its keys, confirms nothing of it.
+        let laptop = Party::new(alice.account(), 2, 97);
+        let effects = bob.list(alice.account(), &[alice.published(), laptop.published()]);
+        assert!(effects.events.is_empty());
+        assert_eq!(marked(&bob), ["from nobody"]);
+    }
+
+    #[test]
+    fn x37_what_a_contact_s_removed_device_sends_is_shown_as_not_confirmed() {
+        let (alice, mut bob) = alice_and_bob();
+        let mut laptop = Party::new(alice.account(), 2, 98);
+        laptop.meet(&mut bob);
+        bob.list(alice.account(), &[alice.published(), laptop.published()]);
+        bob.receive_all(&laptop.send(bob.account(), "while it was in"));
+        bob.list(alice.account(), &[alice.published()]);
+        bob.receive_all(&laptop.send(bob.account(), "after it was removed"));
+        assert_eq!(bob.texts(), ["while it was in", "after it was removed"]);
+        assert_eq!(marked(&bob), ["after it was removed"]);
+    }
+
+    /// Every kind of content, from every kind of sender, in every conversation: shown as what it is, or refused.
+    #[test]
+    fn x42_nothing_is_admitted_but_what_its_sender_may_say() {
+        use Standing::{Listed, Unknown, Unlisted};
+        use UndecryptableReason::{Misdirected, UnknownContent, Unlisted as NotOurs};
+        use waxwing_protocol::content::ResetReason;
+        let (us, contact, third) = (account(1), account(2), account(3));
+        let bodies = [
+            Body::Text("hello".to_owned()),
+            Body::Reset(ResetReason::Unreadable),
+            Body::Nothing,
+        ];
+        let no_account = [0xFF; 16];
+        assert!(AccountId::from_bytes(&no_account).is_err());
+        for (from, standing, conversation, expected) in [
+            // (sender, its standing, the conversation it names, (conversation, own, unconfirmed) or the refusal)
+            (contact, Listed, us.to_bytes(), Ok((contact, false, false))),
+            (contact, Unknown, us.to_bytes(), Ok((contact, false, true))),
+            (contact, Unlisted, us.to_bytes(), Ok((contact, false, true))),
+            (contact, Listed, contact.to_bytes(), Err(Misdirected)),
+            (contact, Unknown, contact.to_bytes(), Err(Misdirected)),
+            (contact, Unlisted, contact.to_bytes(), Err(Misdirected)),
+            (contact, Listed, third.to_bytes(), Err(Misdirected)),
+            (contact, Unknown, third.to_bytes(), Err(Misdirected)),
+            (contact, Unlisted, third.to_bytes(), Err(Misdirected)),
+            (contact, Listed, no_account, Err(Misdirected)),
+            (contact, Unknown, no_account, Err(Misdirected)),
+            (contact, Unlisted, no_account, Err(Misdirected)),
+            (us, Listed, us.to_bytes(), Ok((us, true, false))),
+            (us, Unknown, us.to_bytes(), Err(NotOurs)),
+            (us, Unlisted, us.to_bytes(), Err(NotOurs)),
+            (us, Listed, contact.to_bytes(), Ok((contact, true, false))),
+            (us, Unknown, contact.to_bytes(), Err(NotOurs)),
+            (us, Unlisted, contact.to_bytes(), Err(NotOurs)),
+            (us, Listed, no_account, Err(Misdirected)),
+            (us, Unknown, no_account, Err(Misdirected)),
+            (us, Unlisted, no_account, Err(Misdirected)),
+        ] {
+            let device = DeviceAddress {
+                account: from,
+                device: waxwing_wire::DeviceId::new(2).unwrap(),
+            };
+            for body in &bodies {
+                let content = Content {
+                    sequence: 1,
+                    sent_at_millis: NOW,
+                    conversation,
+                    body: body.clone(),
+                };
+                let admitted = admit(us, device, standing, Ok(content))
+                    .map(|admitted| (admitted.conversation, admitted.own, admitted.unconfirmed));
+                assert_eq!(admitted, expected, "{standing:?} {body:?}");
+            }
+            let unread = Err(DecodeError::Kind {
+                kind: 99,
+                sequence: 1,
+            });
+            let refused = admit(us, device, standing, unread).err();
+            assert_eq!(refused, Some(UnknownContent));
+        }
+    }
+
+    /// A content goes through only in the kinds of envelope that prove who made it: the one that opens a session, and
+    /// those within one.
+    #[test]
+    fn x42_no_content_is_read_out_of_an_envelope_that_no_session_authenticates() {
+        let (mut alice, mut bob) = alice_and_bob();
+        let opening = alice.send(bob.account(), "opening").remove(0).envelope;
+        let (mut mallory, mut carol) = (Party::new(account(8), 1, 88), Party::new(account(9), 1, 99));
+        mallory.meet(&mut carol);
+        let for_another = mallory.send(carol.account(), "for another").remove(0).envelope;
+        let plain = Content {
+            sequence: 1,
+            sent_at_millis: NOW,
+            conversation: bob.account().to_bytes(),
+            body: Body::Text("in the clear".to_owned()),
+        };
+        for (from, bytes) in [
+            // The opening of somebody else, as if it were Mallory's.
+            (mallory.address(), opening.ciphertext.as_bytes().to_vec()),
+            (alice.address(), for_another.ciphertext.as_bytes().to_vec()),
+            (alice.address(), plain.encode().unwrap()),
+            (alice.address(), Vec::new()),
+        ] {
+            let Ok(ciphertext) = Ciphertext::from_vec(bytes) else {
+                continue;
+            };
+            let id = garbage(from).id;
+            bob.receive(&Envelope { id, ciphertext });
+        }
+        assert!(bob.texts().is_empty());
+        assert!(reasons(&bob).len() >= 3);
+        bob.receive(&opening);
+        assert_eq!(bob.texts(), ["opening"]);
     }
 
     #[test]

@@ -150,22 +150,21 @@ pub(crate) async fn register(shared: &Shared, pin: Option<&Pin>) -> Result<Devic
     Ok(join(shared, this, registered.device, request.list, request.device).await?)
 }
 
-/// Begins a registration, or one more code for it.
+/// Begins a registration. Each code gets a ticket of its own: the one before may lie at the service, traded for a code
+/// by a request whose answer was lost, and a ticket is not traded twice.
 fn begin(tx: &Transaction<'_>, phone: &PhoneNumber) -> Result<(), RegisterError> {
     let this = identity::load(tx)?;
     if this.is_some_and(|this| this.device.is_some()) {
         return Err(RegisterError::AlreadyIn);
     }
-    let ticket = Ticket::random(&mut clock::rng());
-    let begun = joining::load(tx)?.filter(|begun| begun.phone == *phone && !begun.confirmed);
-    let begun = begun.unwrap_or(Joining {
+    let begun = Joining {
         phone: phone.clone(),
-        ticket,
+        ticket: Ticket::random(&mut clock::rng()),
         confirmed: false,
         existing: None,
         proof: None,
         list: None,
-    });
+    };
     joining::clear(tx)?;
     Ok(joining::store(tx, &begun)?)
 }
@@ -319,4 +318,26 @@ pub(crate) async fn join(
         .await?;
     shared.become_device(&this);
     Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Durability, StoreLocation},
+        store::Store,
+    };
+
+    #[test]
+    fn every_code_that_is_asked_for_has_a_ticket_of_its_own() {
+        let store = Store::open(&StoreLocation::Memory, Durability::ProcessCrash).unwrap();
+        let phone: PhoneNumber = "+12025550123".parse().unwrap();
+        let tickets: Vec<_> = (0..2)
+            .map(|_| {
+                store.write_now(|tx| begin(tx, &phone)).unwrap();
+                store.read_now(joining::load).unwrap().unwrap().ticket
+            })
+            .collect();
+        assert_ne!(tickets[0].as_bytes(), tickets[1].as_bytes());
+    }
 }

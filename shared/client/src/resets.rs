@@ -68,7 +68,7 @@ pub(crate) fn request(
             text: "",
             own: true,
             late: false,
-            unconfirmed: false,
+            unconfirmed: None,
             state: MessageState::Pending,
         },
     )?;

@@ -4,6 +4,8 @@
 //! - A list by the same key with a higher version replaces the one known, and the app is told what changed.
 //! - An older one, or another one of the same version, is refused: it is the service that hides something, or worse.
 //! - A list by another key waits for the app's answer, and so does everything that is to be sent there.
+//! - Of the own account another key is never taken, for a device that is still in has seen its account's key. Whoever
+//!   takes the account over ends this device instead.
 
 use std::fmt;
 
@@ -83,6 +85,11 @@ pub enum TrustError {
     /// The device has no account.
     #[error("the device has no account; register or link it first")]
     NotRegistered,
+    /// It is the own account, whose key does not change while this device is in it.
+    #[error(
+        "the key of the own account does not change; compare it on the device that registered the account"
+    )]
+    OwnAccount,
     /// The account key is neither the one known nor the one that waits for an answer: it changed again.
     #[error("the account key is another one by now; look at the newest event")]
     OtherKey,
@@ -100,8 +107,7 @@ pub(crate) async fn answer(
     let me = shared.me().ok_or(TrustError::NotRegistered)?;
     let now = crate::clock::now_millis();
     shared
-        .store
-        .write(move |tx| believe(tx, &me, account, fingerprint, now))
+        .apply(move |tx| believe(tx, &me, account, fingerprint, now))
         .await?;
     shared.outbox_grew.notify_one();
     Ok(())
@@ -114,19 +120,24 @@ pub(crate) fn believe(
     account: AccountId,
     fingerprint: Fingerprint,
     now_millis: u64,
-) -> Result<(), TrustError> {
+) -> Result<Effects, TrustError> {
+    if account == me.address().account {
+        return Err(TrustError::OwnAccount);
+    }
+    let mut effects = Effects::default();
     let is = |list: &SignedDeviceList| list.account_key().to_bytes() == *fingerprint.0.as_bytes();
     let (known, offered) = (lists::trusted(tx, account)?, lists::offered(tx, account)?);
     if let Some(offered) = offered.filter(is) {
         lists::trust(tx, account, &offered, now_millis)?;
-        directory::relist(tx, me, account, &offered, now_millis)?;
+        effects.merge(directory::relist(tx, me, account, &offered, now_millis)?);
     } else if let Some(known) = known.filter(is) {
         lists::trust(tx, account, &known, now_millis)?;
         lists::set_stale(tx, account)?;
     } else {
         return Err(TrustError::OtherKey);
     }
-    Ok(set_outbox(tx, account, MessageState::Pending)?)
+    set_outbox(tx, account, MessageState::Pending)?;
+    Ok(effects)
 }
 
 /// Takes a list that the service gave.
@@ -140,8 +151,7 @@ pub(crate) fn take(
     let new = verify(account, list)?;
     let Some(known) = lists::trusted(tx, account)? else {
         lists::trust(tx, account, &new, now_millis)?;
-        directory::relist(tx, me, account, &new, now_millis)?;
-        return Ok(Effects::default());
+        return Ok(directory::relist(tx, me, account, &new, now_millis)?);
     };
     match known.advance(&new) {
         Ok(_) if new.version() == known.version() => {
@@ -149,6 +159,10 @@ pub(crate) fn take(
             Ok(Effects::default())
         }
         Ok(changes) => Ok(follow(tx, me, account, &new, &changes, now_millis)?),
+        Err(AdvanceError::AccountKeyChanged) if account == me.address().account => {
+            tracing::warn!("the service presents a list of the own account by another key");
+            Err(ListError::Invalid.into())
+        }
         Err(AdvanceError::AccountKeyChanged) => another_key(tx, account, &known, &new, now_millis),
         Err(AdvanceError::Rollback { .. }) => Err(ListError::Rollback.into()),
         Err(AdvanceError::Equivocation { .. }) => Err(ListError::Equivocation.into()),
@@ -166,7 +180,9 @@ pub(crate) fn take_own(
     let account = me.address().account;
     let new = verify(account, list)?;
     lists::trust(tx, account, &new, now_millis)?;
-    Ok(directory::relist(tx, me, account, &new, now_millis)?)
+    // What a device of our own says is never shown before it is listed, so there is nobody to confirm.
+    directory::relist(tx, me, account, &new, now_millis)?;
+    Ok(())
 }
 
 /// Verifies a list's signature, by the account key that it names.
@@ -228,9 +244,8 @@ fn follow(
     now_millis: u64,
 ) -> Result<Effects, StoreError> {
     lists::trust(tx, account, new, now_millis)?;
-    directory::relist(tx, me, account, new, now_millis)?;
+    let mut effects = directory::relist(tx, me, account, new, now_millis)?;
     set_outbox(tx, account, MessageState::Pending)?;
-    let mut effects = Effects::default();
     let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;
     if !changes.is_empty() {
         effects.grew(timeline::append_note(
@@ -409,7 +424,7 @@ mod tests {
 
         let (me, now) = (alice.me.clone(), alice.now);
         let wrong = Fingerprint::of(account_key_after(account(2), 9).public()).unwrap();
-        let refused: Result<(), TrustError> = alice
+        let refused: Result<Effects, TrustError> = alice
             .store
             .write_now(|tx| believe(tx, &me, account(2), wrong, now));
         assert!(matches!(refused, Err(TrustError::OtherKey)));
@@ -428,6 +443,40 @@ mod tests {
             again.receive_all(&carried);
         }
         assert_eq!(again.texts(), ["written before", "written after"]);
+    }
+
+    #[test]
+    fn x31_x40_another_key_of_the_own_account_is_neither_offered_nor_believed() {
+        let mut phone = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        phone.meet(&mut bob);
+        let mallory = Party::new(account(1), 2, 13);
+        let foreign_key = account_key_after(account(1), 1);
+        let devices = [phone.published(), mallory.published()];
+        let foreign = signed_list_by(&foreign_key, account(1), 1_000_000, &devices);
+        let before = phone.write(|tx, _| dump(tx));
+        let claimed = phone.claim_beside(account(1), foreign.clone(), None, &[]);
+        assert!(matches!(claimed, Err(TakeError::List(ListError::Invalid))));
+        assert_eq!(phone.write(|tx, _| dump(tx)), before);
+
+        let (me, now) = (phone.me.clone(), phone.now);
+        let own_key = account_key(account(1));
+        for key in [foreign_key.public(), own_key.public()] {
+            let fingerprint = Fingerprint::of(key).unwrap();
+            let answered = phone
+                .store
+                .write_now(|tx| believe(tx, &me, account(1), fingerprint, now));
+            assert!(matches!(answered, Err(TrustError::OwnAccount)));
+        }
+
+        // The service says so when it is asked: conversations go on with the own devices that are known.
+        phone.write(|tx, _| lists::set_stale(tx, account(1)));
+        phone.list_beside(account(1), &foreign, &devices).unwrap();
+        assert!(phone.told().is_empty());
+        let sent = phone.send(bob.account(), "for Bob alone");
+        assert!(sent.iter().all(|carried| carried.to == bob.me.device));
+        let trusted = phone.write(|tx, _| lists::trusted(tx, account(1))).unwrap();
+        assert_eq!(trusted.account_key().to_bytes(), own_key.public().to_bytes());
     }
 
     #[test]

@@ -93,6 +93,16 @@ pub(super) async fn removed(shared: &Shared, me: &Arc<Me>, reason: RemovalReason
     }
 }
 
+/// The service refuses this device's token again and again.
+pub(super) async fn refused_repeatedly(shared: &Shared) -> Result<(), store::StoreError> {
+    let noted = shared.apply(|tx| {
+        let mut effects = crate::events::Effects::default();
+        effects.grew(timeline::append_note(tx, &Note::RefusedRepeatedly)?);
+        Ok(effects)
+    });
+    noted.await
+}
+
 /// Fetches the own account: its devices, and how many prekeys are left.
 pub(super) async fn refresh_own(shared: &Shared, me: &Arc<Me>) -> Result<(), DisconnectReason> {
     let mut backoff = Backoff::new(shared.timings.backoff_first, shared.timings.backoff_longest);

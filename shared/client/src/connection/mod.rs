@@ -63,6 +63,10 @@ const TAKEN_OVER_FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// How much longer the wait after the second take-over is than after the first.
 const SECOND_WAIT: u32 = 12;
 
+/// Refusals of the token in a row after which the app is told that this device was probably removed. One may be a
+/// fault that passes.
+const REFUSALS_TO_TELL: u32 = 3;
+
 /// The connection of a client: runs or not. Dropping it ends it at once.
 #[derive(Debug)]
 pub(crate) struct ConnectionTask {
@@ -127,12 +131,18 @@ impl Drop for ConnectionTask {
 async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>, retry_now: Arc<Notify>) {
     let mut patience = Patience::new(&shared.timings);
     let unacked = AckQueue::default();
+    let mut refusals = Refusals::default();
     loop {
         let begun = Instant::now();
         let reason = attempt(&shared, &unacked, &mut stop).await;
         let retry_in = patience.wait_after(&reason, begun.elapsed(), &mut clock::rng());
         tracing::debug!(%reason, ?retry_in, "disconnected");
         let ended = reason == DisconnectReason::Requested;
+        if refusals.are_to_be_told(&reason)
+            && let Err(error) = keeper::refused_repeatedly(&shared).await
+        {
+            tracing::warn!(%error, "the refusals could not be noted");
+        }
         shared.events.tell(Event::Disconnected { reason, retry_in });
         if ended {
             return;
@@ -147,6 +157,30 @@ async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>, retry_now: Ar
             () = wait => {}
             () = retry_now.notified() => patience = Patience::new(&shared.timings),
             () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+/// How often in a row the service refused the token.
+#[derive(Debug, Default)]
+struct Refusals(u32);
+
+impl Refusals {
+    /// Counts an attempt that ended like this. Returns whether the app is to be told now.
+    fn are_to_be_told(&mut self, reason: &DisconnectReason) -> bool {
+        match reason {
+            DisconnectReason::Unauthorized => {
+                self.0 = self.0.saturating_add(1);
+                self.0 == REFUSALS_TO_TELL
+            }
+            // They say nothing about the token.
+            DisconnectReason::Unreachable | DisconnectReason::TimedOut | DisconnectReason::WrongClock => {
+                false
+            }
+            _ => {
+                self.0 = 0;
+                false
+            }
         }
     }
 }
@@ -192,7 +226,9 @@ impl Patience {
                 };
                 Some(half_jitter(wait, rng))
             }
-            DisconnectReason::Unauthorized => Some(half_jitter(self.timings.unauthorized_wait, rng)),
+            DisconnectReason::Unauthorized | DisconnectReason::WrongClock => {
+                Some(half_jitter(self.timings.unauthorized_wait, rng))
+            }
             _ => Some(self.backoff.next(rng)),
         }
     }
@@ -351,6 +387,29 @@ mod tests {
         }
         let later = patience.wait_after(&DisconnectReason::TakenOver, TAKEN_OVER_FORGOTTEN, &mut rng);
         assert!(later.is_some());
+    }
+
+    #[test]
+    fn a_device_that_is_refused_time_and_again_is_told_once_until_it_is_let_in() {
+        use DisconnectReason::{Broken, Unauthorized, Unreachable, WrongClock};
+        let mut refusals = Refusals::default();
+        let attempts = [
+            (Unauthorized, false),
+            (Broken, false),
+            (Unauthorized, false),
+            (Unreachable, false),
+            (Unauthorized, false),
+            (WrongClock, false),
+            (Unauthorized, true),
+            (Unauthorized, false),
+            (Broken, false),
+            (Unauthorized, false),
+            (Unauthorized, false),
+            (Unauthorized, true),
+        ];
+        for (at, (reason, told)) in attempts.into_iter().enumerate() {
+            assert_eq!(refusals.are_to_be_told(&reason), told, "{at}");
+        }
     }
 
     #[test]

@@ -43,6 +43,10 @@ use crate::{
 /// than this in a row is a fault somewhere, and waits.
 const PROMPT_CORRECTIONS: u32 = 3;
 
+/// Times a message is sent again for that reason at all; over some minutes, by the longest backoff. Who runs the
+/// service could else stop a conversation for ever without a word, by a device that its owner did not sign.
+const MAX_CORRECTIONS: u32 = 16;
+
 /// Steps to learn about an account before waiting: fetch, claim, and once more if it changed in between.
 const PROMPT_STEPS: u32 = 4;
 
@@ -192,10 +196,10 @@ impl<'a> Pump<'a> {
         corrected.await.map_err(failed)?;
         let tries = self.tries(sent.entry);
         tries.corrections += 1;
-        if tries.corrections <= PROMPT_CORRECTIONS {
-            self.under_way.release(sent.entry);
-        } else {
-            self.rest(sent.entry, Duration::ZERO);
+        match after(tries.corrections) {
+            AfterCorrection::AtOnce => self.under_way.release(sent.entry),
+            AfterCorrection::Rest => self.rest(sent.entry, Duration::ZERO),
+            AfterCorrection::GiveUp => self.give_up(sent, FailureReason::DevicesDisagree).await?,
         }
         Ok(())
     }
@@ -234,6 +238,12 @@ impl<'a> Pump<'a> {
             },
             RequestError::TooLarge => FailureReason::Refused(ErrorCode::TooLarge),
         };
+        self.give_up(sent, reason).await
+    }
+
+    /// This message will not be sent; those behind it may be.
+    async fn give_up(&mut self, sent: &Outgoing, reason: FailureReason) -> Result<(), DisconnectReason> {
+        let entry = sent.entry;
         let given_up = self.shared.apply(move |tx| outbox::fail(tx, entry, reason));
         given_up.await.map_err(failed)?;
         self.under_way.finish(sent.recipient, entry);
@@ -275,6 +285,23 @@ impl<'a> Pump<'a> {
             corrections: 0,
             backoff: Backoff::new(timings.backoff_first, timings.backoff_longest),
         })
+    }
+}
+
+/// What becomes of a message whose devices were not what the service has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterCorrection {
+    AtOnce,
+    Rest,
+    GiveUp,
+}
+
+/// What becomes of a message after so many corrections.
+fn after(corrections: u32) -> AfterCorrection {
+    match corrections {
+        0..=PROMPT_CORRECTIONS => AfterCorrection::AtOnce,
+        ..MAX_CORRECTIONS => AfterCorrection::Rest,
+        MAX_CORRECTIONS.. => AfterCorrection::GiveUp,
     }
 }
 
@@ -393,4 +420,19 @@ fn store_failed(error: crate::store::StoreError) -> Stumble {
 
 fn disconnect(reason: DisconnectReason) -> Stumble {
     Stumble::Fail(LearnError::Disconnect(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x31_a_message_whose_devices_never_fit_is_corrected_so_many_times_and_then_given_up() {
+        let so_far: Vec<_> = (1..=MAX_CORRECTIONS).map(after).collect();
+        let (last, before) = so_far.split_last().unwrap();
+        assert_eq!(*last, AfterCorrection::GiveUp);
+        let (prompt, rested) = before.split_at(PROMPT_CORRECTIONS as usize);
+        assert!(prompt.iter().all(|next| *next == AfterCorrection::AtOnce));
+        assert!(!rested.is_empty() && rested.iter().all(|next| *next == AfterCorrection::Rest));
+    }
 }

@@ -39,19 +39,22 @@ pub(crate) fn device(
         .optional()?)
 }
 
-/// Lists a device with this registration and these keys. Its former registration is not listed any more.
+/// Lists a device with this registration and these keys. Its former registration is not listed any more. If it had
+/// other keys under this one, what was encrypted to those is encrypted anew: nobody could read it.
 pub(crate) fn list(tx: &Transaction<'_>, device: RegisteredDevice, peer: PeerId) -> Result<(), StoreError> {
     unlist(tx, device.address)?;
+    let (account, number, registration) = key(device);
+    tx.prepare_cached(
+        "DELETE FROM ciphertexts
+         WHERE account = ?1 AND device = ?2 AND registration = ?3 AND NOT EXISTS (
+             SELECT 1 FROM devices WHERE account = ?1 AND device = ?2 AND registration = ?3 AND peer = ?4)",
+    )?
+    .execute(params![account, number, registration, peer.0])?;
     tx.prepare_cached(
         "INSERT INTO devices (account, device, registration, listed, peer) VALUES (?1, ?2, ?3, 1, ?4)
          ON CONFLICT DO UPDATE SET listed = 1, peer = excluded.peer",
     )?
-    .execute(params![
-        device.address.account.to_bytes(),
-        device.address.device.get(),
-        device.registration.get(),
-        peer.0,
-    ])?;
+    .execute(params![account, number, registration, peer.0])?;
     Ok(())
 }
 

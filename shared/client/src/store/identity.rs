@@ -99,6 +99,13 @@ pub(crate) fn complete(tx: &Transaction<'_>, device: DeviceId) -> Result<(), Sto
     Ok(())
 }
 
+/// Whether this device has the account's key: whether it registered the account.
+pub(crate) fn has_account_key(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM this_device WHERE account_key IS NOT NULL")?
+        .exists([])?)
+}
+
 /// Notes that this device is not in its account any more. Returns whether that is new.
 pub(crate) fn remove(tx: &Transaction<'_>, reason: RemovalReason) -> Result<bool, StoreError> {
     let set = "UPDATE this_device SET removed = ?1 WHERE removed IS NULL";

@@ -3,7 +3,7 @@
 use rusqlite::{Row, Transaction, params};
 use waxwing_wire::{AccountId, DeviceAddress, MessageId};
 
-use super::{StoreError, columns, timeline};
+use super::{StoreError, columns, peers::PeerId, timeline};
 use crate::{
     events::FailureReason,
     messages::{MessageState, StoredMessage},
@@ -23,7 +23,8 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) text: &'a str,
     pub(crate) own: bool,
     pub(crate) late: bool,
-    pub(crate) unconfirmed: bool,
+    /// The life of its sender, if that is on no list that is trusted.
+    pub(crate) unconfirmed: Option<PeerId>,
     pub(crate) state: MessageState,
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Messa
         new.late,
         state,
         failure,
-        new.unconfirmed,
+        new.unconfirmed.map(|peer| peer.0),
     ])?;
     Ok(MessageRow(tx.last_insert_rowid()))
 }
@@ -64,6 +65,14 @@ pub(crate) fn place(tx: &Transaction<'_>, message: MessageRow, position: u64) ->
     tx.prepare_cached("UPDATE messages SET position = ?2 WHERE id = ?1")?
         .execute(params![message.0, columns::to_integer(position)])?;
     Ok(())
+}
+
+/// A trusted list names the sender's keys. Returns whether there was a message that waited for that.
+pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreError> {
+    let confirmed = tx
+        .prepare_cached("UPDATE messages SET unconfirmed = NULL WHERE unconfirmed = ?1")?
+        .execute([peer.0])?;
+    Ok(confirmed > 0)
 }
 
 /// Stores how far a message got.
@@ -114,7 +123,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         text: row.get(7)?,
         own: row.get(8)?,
         late: row.get(9)?,
-        unconfirmed: row.get(12)?,
+        unconfirmed: row.get::<_, Option<i64>>(12)?.is_some(),
         state,
     })
 }

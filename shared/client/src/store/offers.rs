@@ -1,6 +1,7 @@
 //! Table `offers`: the places in the account that this device offered, and who took them up.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use waxwing_protocol::linking::LinkOffer;
 use waxwing_wire::{DeviceId, RegistrationId, secret::LinkToken};
 use zeroize::Zeroizing;
 
@@ -30,6 +31,13 @@ pub(crate) struct Taken {
     pub(crate) name: String,
 }
 
+impl Taken {
+    /// Whether the same device asks again. The place that the service proposes may have been given away meanwhile.
+    pub(crate) fn is_same_device(&self, other: &Self) -> bool {
+        (self.registration, self.keys, &self.name) == (other.registration, other.keys, &other.name)
+    }
+}
+
 const SELECT: &str = "SELECT id, token, code, device, registration, keys, name FROM offers";
 
 /// Stores an offer, in place of all before it: one QR code at a time.
@@ -56,6 +64,19 @@ pub(crate) fn by_id(tx: &Transaction<'_>, id: OfferId) -> Result<Option<Offer>, 
         .query_row(&format!("{SELECT} WHERE id = ?1"), [id.0], read)
         .optional()?;
     row.map(open).transpose()
+}
+
+/// Whether a device can come in by an offer: one took it up and waits for the answer, or still may.
+pub(crate) fn any_open(tx: &Transaction<'_>, now_millis: u64) -> Result<bool, StoreError> {
+    let offers = tx
+        .prepare_cached("SELECT code, device IS NOT NULL FROM offers")?
+        .query_map([], |row| {
+            Ok((Zeroizing::new(row.get::<_, String>(0)?), row.get(1)?))
+        })?
+        .collect::<Result<Vec<(_, bool)>, _>>()?;
+    Ok(offers.into_iter().any(|(code, taken)| {
+        taken || LinkOffer::read(&code).map_or(true, |offer| now_millis < offer.expires_at_millis())
+    }))
 }
 
 /// Notes who took an offer up.
@@ -123,4 +144,32 @@ fn open(closed: Closed) -> Result<Offer, StoreError> {
         code: closed.code,
         taken: taken.transpose()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_protocol::keys::TheirDevice;
+
+    use super::*;
+
+    const KEYS: usize = TheirDevice::BYTES;
+
+    #[test]
+    fn a_device_that_asks_again_is_the_same_whatever_place_the_service_proposes_now() {
+        let taken = Taken {
+            device: DeviceId::new(2).unwrap(),
+            registration: RegistrationId::new(7).unwrap(),
+            keys: [1; KEYS],
+            name: "laptop".to_owned(),
+        };
+        let with = |change: fn(&mut Taken)| {
+            let mut other = taken.clone();
+            change(&mut other);
+            taken.is_same_device(&other)
+        };
+        assert!(with(|other| other.device = DeviceId::new(3).unwrap()));
+        assert!(!with(|other| other.registration = RegistrationId::new(8).unwrap()));
+        assert!(!with(|other| other.keys = [2; KEYS]));
+        assert!(!with(|other| other.name.push('s')));
+    }
 }

@@ -45,6 +45,7 @@ pub(crate) enum Note {
         device: DeviceAddress,
     },
     RegistrationAttempted,
+    RefusedRepeatedly,
     Removed {
         reason: RemovalReason,
     },
@@ -171,6 +172,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Event)> {
             Note::UnlistedDevice { device } => Event::UnlistedDevice { device },
             Note::ClonedDevice { device } => Event::ClonedDevice { device },
             Note::RegistrationAttempted => Event::RegistrationAttempted,
+            Note::RefusedRepeatedly => Event::RefusedRepeatedly,
             Note::Removed { reason } => Event::Removed { reason },
         },
     };

@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
     tungstenite::{
         Bytes, ClientRequestBuilder, Error, Message, Utf8Bytes,
-        http::Uri,
+        http::{HeaderMap, Uri},
         protocol::{
             WebSocketConfig,
             frame::{
@@ -30,7 +30,7 @@ use super::{
     endpoints::Service,
     requests::{News, Replies},
     tls,
-    token::Credentials,
+    token::{Credentials, is_in_time},
 };
 use crate::{clock, config::Timings, events::DisconnectReason};
 
@@ -50,7 +50,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Opens the socket.
 ///
 /// # Errors
-/// [`DisconnectReason`]: `Unauthorized`, `TimedOut` or `Unreachable`.
+/// [`DisconnectReason`]: `Unauthorized`, `WrongClock`, `TimedOut` or `Unreachable`.
 pub(crate) async fn connect(
     service: &Service,
     credentials: &Credentials,
@@ -77,13 +77,26 @@ pub(crate) async fn connect(
         Ok(Ok((socket, _))) => Ok(socket),
         // The authorizer's refusal: 401 without a token it could read, 403 for one it denies.
         Ok(Err(Error::Http(response))) if matches!(response.status().as_u16(), 401 | 403) => {
-            Err(DisconnectReason::Unauthorized)
+            Err(refused(response.headers(), clock::now_millis()))
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "no connection");
             Err(DisconnectReason::Unreachable)
         }
         Err(_) => Err(DisconnectReason::TimedOut),
+    }
+}
+
+/// What it means that a token was refused which was made just now. Without a word of the service about its time the
+/// clock may be the reason, too.
+fn refused(headers: &HeaderMap, now_millis: u64) -> DisconnectReason {
+    let date = headers.get("date").and_then(|date| date.to_str().ok());
+    let theirs = date
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+    match theirs {
+        Some(theirs) if !is_in_time(now_millis / 1000, theirs.as_secs()) => DisconnectReason::WrongClock,
+        _ => DisconnectReason::Unauthorized,
     }
 }
 
@@ -393,6 +406,27 @@ mod tests {
         drop(driven.service);
         assert_eq!(asked.await.unwrap(), Err(RequestError::Closed));
         assert_eq!(driven.driving.await.unwrap(), DisconnectReason::Broken);
+    }
+
+    #[test]
+    fn a_refused_token_is_laid_to_the_clock_only_if_the_service_s_is_another() {
+        // 2027-01-15 08:00:00 UTC
+        const NOW_SECONDS: u64 = 1_800_000_000;
+        let mut headers = HeaderMap::new();
+        let now = NOW_SECONDS * 1000;
+        assert_eq!(refused(&headers, now), DisconnectReason::Unauthorized);
+        headers.insert("date", "yesterday".parse().unwrap());
+        assert_eq!(refused(&headers, now), DisconnectReason::Unauthorized);
+        headers.insert("date", "Fri, 15 Jan 2027 08:00:00 GMT".parse().unwrap());
+        for (seconds, reason) in [
+            (NOW_SECONDS, DisconnectReason::Unauthorized),
+            (NOW_SECONDS + 60, DisconnectReason::Unauthorized),
+            (NOW_SECONDS + 61, DisconnectReason::WrongClock),
+            (NOW_SECONDS - 359, DisconnectReason::Unauthorized),
+            (NOW_SECONDS - 360, DisconnectReason::WrongClock),
+        ] {
+            assert_eq!(refused(&headers, seconds * 1000), reason, "{seconds}");
+        }
     }
 
     #[tokio::test]

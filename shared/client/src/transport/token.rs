@@ -38,6 +38,12 @@ impl Credentials {
     }
 }
 
+/// Whether a token made at `now` is in time for a service whose clock says `theirs`, both in seconds of Unix time.
+pub(crate) fn is_in_time(now: u64, theirs: u64) -> bool {
+    now <= theirs.saturating_add(MAX_CLOCK_SKEW_SECONDS)
+        && theirs < now.saturating_add(TOKEN_LIFE_SECONDS + MAX_CLOCK_SKEW_SECONDS)
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};

@@ -88,8 +88,9 @@ CREATE TABLE answered_openings (
     PRIMARY KEY (signed_prekey, digest)
 ) STRICT, WITHOUT ROWID;
 
--- 1: the sending device was on no list of its account that this device trusted when the message arrived.
-ALTER TABLE messages ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
+-- NULL, or the life of the sending device, which is on no list of its account that is trusted here.
+ALTER TABLE messages ADD COLUMN unconfirmed INTEGER REFERENCES peers;
+CREATE INDEX unconfirmed_messages ON messages (unconfirmed) WHERE unconfirmed IS NOT NULL;
 
 -- What the protocol's rules about sessions need to know stands beside each.
 CREATE TABLE sessions (

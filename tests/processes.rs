@@ -28,6 +28,7 @@ async fn functions_as_processes_deliver_just_the_same() {
             .collect::<Vec<_>>()
     );
     until("empty mailbox", async || service.mailbox().await.is_empty()).await;
-    assert!(service.invocations("send") >= count as u64);
+    // Messages that are ready together share a frame.
+    assert!(service.invocations("send") > 0);
     service.runner.shutdown().await;
 }

@@ -25,7 +25,8 @@ use crate::clock::OffsetClock;
 use crate::gateway::connections::Connections;
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
 use crate::lambda::{
-    Concurrency, Executor, InProcess, InvokeError, Lambda, PrepareError, ProcessLimits, Processes,
+    Concurrency, Executor, InProcess, InvokeError, Lambda, ObservedInvocation, PrepareError, ProcessLimits,
+    Processes,
 };
 use crate::logs::Logs;
 use crate::meter::{Meter, MeterSnapshot};
@@ -322,6 +323,11 @@ impl Runner {
     /// Every WebSocket message from now on, in both directions. Who falls behind is told how many were missed.
     pub fn observe_frames(&self) -> broadcast::Receiver<ObservedFrame> {
         self.gateway.observe()
+    }
+
+    /// Every invocation of a function from now on, when it has ended. Who falls behind is told how many were missed.
+    pub fn observe_invocations(&self) -> broadcast::Receiver<ObservedInvocation> {
+        self.lambda.observe()
     }
 
     /// Deletes what has expired now, and tells how many items that were. A timer does it otherwise.

@@ -22,14 +22,12 @@ use waxwing_local::lambda::{
 };
 use waxwing_local::logs::Logs;
 use waxwing_local::meter::{FunctionUse, Meter};
-use waxwing_local::runner::{Execution, Profile, Runner, RunnerConfig, TEMPLATE, functions_binary};
+use waxwing_local::runner::{Execution, Runner, RunnerConfig, TEMPLATE, functions_binary};
 use waxwing_local::template::{FunctionSpec, Surroundings, Template};
 
 fn bootstrap() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY
-        .get_or_init(|| functions_binary(Profile::Debug, |_| {}).unwrap())
-        .clone()
+    BINARY.get_or_init(|| functions_binary(|_| {}).unwrap()).clone()
 }
 
 async fn runner() -> Runner {

@@ -91,7 +91,7 @@ impl InProcess {
         Ok(Run {
             outcome,
             billed: started.elapsed(),
-            cold: false,
+            start: None,
         })
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +40,22 @@ pub const CONCURRENT_PER_FUNCTION: usize = 900;
 
 /// What running invocations get to end by themselves when the runner ends.
 const END_GRACE: Duration = Duration::from_secs(5);
+
+/// Invocations that an observer may be behind: more than a story of some hundred messages makes.
+const MAX_UNSEEN_INVOCATIONS: usize = 2048;
+
+/// What an invocation took, for whoever measures functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedInvocation {
+    /// Which function.
+    pub function: String,
+    /// From the start of a process to its first poll, if one had to be started.
+    pub start: Option<Duration>,
+    /// From the event to the next poll, without the start.
+    pub duration: Duration,
+    /// Whether it gave an error instead of a value.
+    pub failed: bool,
+}
 
 /// Why an invocation gave no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -121,6 +137,7 @@ struct Shared {
     total: Arc<Semaphore>,
     meter: Arc<Meter>,
     logs: Logs,
+    observers: broadcast::Sender<ObservedInvocation>,
     tasks: TaskTracker,
     ending: CancellationToken,
 }
@@ -134,7 +151,8 @@ struct Function {
 struct Run {
     outcome: Result<Value, InvokeError>,
     billed: Duration,
-    cold: bool,
+    /// What of it was the start of an instance.
+    start: Option<Duration>,
 }
 
 impl Lambda {
@@ -160,6 +178,7 @@ impl Lambda {
                 total: Arc::new(Semaphore::new(concurrency.total)),
                 meter,
                 logs,
+                observers: broadcast::Sender::new(MAX_UNSEEN_INVOCATIONS),
                 tasks: TaskTracker::new(),
                 ending: CancellationToken::new(),
             }),
@@ -195,6 +214,11 @@ impl Lambda {
         });
         task.await
             .unwrap_or_else(|error| Err(InvokeError::failed("Runner.Failed", error.to_string())))
+    }
+
+    /// Every invocation from now on, when it has ended. Who falls behind is told how many were missed.
+    pub fn observe(&self) -> broadcast::Receiver<ObservedInvocation> {
+        self.shared.observers.subscribe()
     }
 
     /// Ends everything: new invocations are refused, running ones get a few seconds, then processes are ended.
@@ -246,13 +270,20 @@ impl Shared {
         // Without a run there was nothing to bill: no process became free in time.
         let run = run.inspect_err(|_| self.meter.record_throttle(function))?;
         self.meter.record_invocation(function, run.billed, spec.memory_mb);
-        if run.cold {
+        if run.start.is_some() {
             self.meter.record_cold_start(function);
         }
         if let Err(error) = &run.outcome {
             self.meter.record_error(function);
             self.logs.record(function, &error.to_string());
         }
+        // An error says that nobody observes.
+        let _ = self.observers.send(ObservedInvocation {
+            function: function.to_owned(),
+            start: run.start,
+            duration: run.billed.saturating_sub(run.start.unwrap_or_default()),
+            failed: run.outcome.is_err(),
+        });
         run.outcome
     }
 }

@@ -115,15 +115,16 @@ impl Processes {
         let permits = permits.ok().flatten().ok_or(InvokeError::Throttled)?;
         let event = Bytes::from(event.to_string());
         let started = Instant::now();
-        let (mut instance, cold) = match self.shared.take(&spec.handler) {
-            Some(instance) => (instance, false),
+        let (mut instance, start) = match self.shared.take(&spec.handler) {
+            Some(instance) => (instance, None),
             None => match self.start(spec, launch).await {
-                Ok(instance) => (instance, true),
+                Ok((instance, start)) => (instance, Some(start)),
                 Err(error) => {
+                    let billed = started.elapsed();
                     return Ok(Run {
                         outcome: Err(error),
-                        billed: started.elapsed(),
-                        cold: true,
+                        billed,
+                        start: Some(billed),
                     });
                 }
             },
@@ -143,7 +144,7 @@ impl Processes {
         Ok(Run {
             outcome: answered.outcome,
             billed,
-            cold,
+            start,
         })
     }
 
@@ -161,18 +162,21 @@ impl Processes {
         self.tasks.wait().await;
     }
 
-    async fn start(&self, spec: &FunctionSpec, launch: &Launch) -> Result<Instance, InvokeError> {
+    /// A new instance, and what its process took to its first poll.
+    async fn start(&self, spec: &FunctionSpec, launch: &Launch) -> Result<(Instance, Duration), InvokeError> {
         if let Some(oldest) = self.shared.make_room() {
             oldest.end().await;
         }
-        Instance::start(
+        let started = Instant::now();
+        let instance = Instance::start(
             &self.shared.binary,
             &launch.variables,
             spec,
             &self.logs,
             &self.tasks,
         )
-        .await
+        .await?;
+        Ok((instance, started.elapsed()))
     }
 }
 

@@ -98,6 +98,23 @@ async fn a_warm_instance_is_used_again() {
 }
 
 #[tokio::test]
+async fn an_observer_is_told_which_invocation_had_to_wait_for_a_process_and_which_failed() {
+    let functions = [spec("a")];
+    let fixture = Fixture::new(&functions);
+    let mut observed = fixture.lambda.observe();
+    fixture.pid("a").await;
+    fixture.pid("a").await;
+    fixture.invoke("a", "fail", "").await.unwrap_err();
+    fixture.lambda.shutdown().await;
+    let mut seen = Vec::new();
+    while let Ok(invocation) = observed.try_recv() {
+        assert_eq!(invocation.function, "a");
+        seen.push((invocation.start.is_some(), invocation.failed));
+    }
+    assert_eq!(seen, [(true, false), (false, false), (false, true)]);
+}
+
+#[tokio::test]
 async fn events_at_once_have_an_instance_each_and_the_one_used_last_is_next() {
     let functions = [spec("a")];
     let fixture = Fixture::new(&functions);

@@ -4,6 +4,7 @@ pub mod chat;
 pub mod cost;
 pub mod demo;
 pub mod doctor;
+pub mod functions;
 pub mod load;
 pub mod local;
 pub mod verify;
@@ -45,6 +46,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Doctor(doctor::Args),
     #[command(after_help = EXIT_CODES)]
+    Functions(functions::Args),
+    #[command(after_help = EXIT_CODES)]
     Verify(verify::Args),
 }
 
@@ -81,6 +84,9 @@ pub enum Failure {
     /// In `doctor`.
     #[error(transparent)]
     Doctor(#[from] doctor::DoctorError),
+    /// In `functions`.
+    #[error(transparent)]
+    Functions(#[from] functions::FunctionsError),
     /// In `verify`.
     #[error(transparent)]
     Verify(#[from] verify::VerifyCommandError),
@@ -96,6 +102,7 @@ impl Cli {
             Command::Load(args) => args.json,
             Command::Cost(args) => args.json,
             Command::Doctor(args) => args.json,
+            Command::Functions(args) => args.json,
             Command::Verify(args) => args.json,
         }
     }
@@ -113,6 +120,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
         Command::Load(args) => load::run(args, console).await?,
         Command::Cost(args) => cost::run(args, console).await?,
         Command::Doctor(args) => doctor::run(args, console).await?,
+        Command::Functions(args) => functions::run(args, console).await?,
         Command::Verify(args) => verify::run(args, console).await?,
     })
 }
@@ -145,6 +153,9 @@ mod tests {
             "cost --workload FILE --set people=5 --compare tuning.memory_mb=128,512 --json",
             "cost --committed --html FILE --csv FILE --prices FILE --free-tier --duration-ms send=30",
             "cost --accept --processes",
+            "demo --processes --binary FILE",
+            "functions",
+            "functions --binary FILE --rounds 1 --json",
             "cost --print-workload",
             "verify --as alice --with bob",
             "verify --as alice --with bob --code TEXT --json",
@@ -177,6 +188,8 @@ mod tests {
             "doctor --phone 0301234567",
             "doctor --take-over",
             "doctor --patience 0",
+            "demo --binary FILE",
+            "functions --rounds 0",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split_whitespace());
             assert!(Cli::try_parse_from(arguments).is_err(), "{line}");

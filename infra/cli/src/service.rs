@@ -25,6 +25,17 @@ const ACK_LINGER: Duration = Duration::from_millis(25);
 /// Requests that an account of a command may make in a minute: more than any makes on this machine.
 const REQUESTS_PER_MINUTE: &str = "1000000";
 
+/// How a command's functions are to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FunctionsArgs {
+    /// Run functions as processes of their own binary, as Lambda does
+    #[arg(long)]
+    pub processes: bool,
+    /// That binary, built already, such as the one that is to be deployed [default: built from this checkout]
+    #[arg(long, value_name = "FILE", requires = "processes")]
+    pub binary: Option<PathBuf>,
+}
+
 /// How the service is to run.
 #[derive(Debug)]
 pub struct Options {
@@ -32,6 +43,8 @@ pub struct Options {
     pub storage: Storage,
     /// Whether functions run as processes of their own binary.
     pub processes: bool,
+    /// That binary; built from this checkout if there is none.
+    pub binary: Option<PathBuf>,
     /// The port, 0 for any that is free.
     pub port: u16,
     /// Another template than the built-in one.
@@ -50,6 +63,7 @@ impl Options {
         Self {
             storage: Storage::Memory,
             processes,
+            binary: None,
             port: 0,
             template: None,
             verbose: false,
@@ -65,6 +79,14 @@ impl Options {
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// The binary that was named is not there.
+    #[error("{} cannot be run: {reason}", binary.display())]
+    NoSuchBinary {
+        /// What was named.
+        binary: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
     /// The binary of the functions was neither there nor to be built.
     #[error(transparent)]
     Binary(#[from] BinaryError),
@@ -82,7 +104,7 @@ pub enum ServiceError {
 /// [`ServiceError`].
 pub async fn start(options: Options, console: &Console) -> Result<Runner, ServiceError> {
     let execution = if options.processes {
-        let binary = build_functions(console).await?;
+        let binary = functions_binary_of(options.binary, console).await?;
         Execution::Processes { binary }
     } else {
         Execution::InProcess
@@ -101,6 +123,18 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
         ..RunnerConfig::default()
     };
     Ok(Runner::start(config).await?)
+}
+
+/// The binary of the functions: the one that was named, or one that is built now.
+///
+/// # Errors
+/// [`ServiceError`].
+pub async fn functions_binary_of(named: Option<PathBuf>, console: &Console) -> Result<PathBuf, ServiceError> {
+    let Some(binary) = named else {
+        return build_functions(console).await;
+    };
+    // The whole path: a bare name would be looked for where programs are.
+    std::fs::canonicalize(&binary).map_err(|reason| ServiceError::NoSuchBinary { binary, reason })
 }
 
 /// Builds the binary of the functions. Quick when nothing changed; minutes the first time.

@@ -3,7 +3,7 @@
 
 mod shell;
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
@@ -87,6 +87,26 @@ fn a_text_that_is_not_there_is_named_and_ends_with_code_1() {
     assert!(output.stdout.is_empty());
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("no/such/file cannot be read"), "{errors}");
+}
+
+#[test]
+fn every_function_of_the_template_is_started_and_measured() {
+    let (code, report, errors) = json_of(&["functions", "--rounds", "1", "--json"]);
+    assert_eq!(code, 0, "{errors}");
+    let measured = report["functions"].as_object().unwrap();
+    let handlers: BTreeSet<_> = waxwing_local::runner::TEMPLATE
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Handler: "))
+        .collect();
+    assert_eq!(
+        measured.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        handlers
+    );
+    for (function, figures) in measured {
+        for figure in ["invocations", "starts", "start_ms"] {
+            assert!(figures[figure].as_f64().unwrap() > 0.0, "{function}: {figures:#}");
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::{
     people::{self, Device, PeopleError},
     run::{Run, Stalled},
     search::SearchError,
-    service::{self, FunctionsRun, Options, ServiceError},
+    service::{self, FunctionsArgs, FunctionsRun, Options, ServiceError},
     tables::{Tables, TablesError},
     text::{Text, TextError},
 };
@@ -44,9 +44,8 @@ pub struct Args {
     /// Send the lines of this file instead of the built-in text
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Run functions as processes of their own binary, as Lambda does
-    #[arg(long)]
-    processes: bool,
+    #[command(flatten)]
+    functions: FunctionsArgs,
     /// Print one JSON object, and nothing else
     #[arg(long)]
     pub(super) json: bool,
@@ -101,25 +100,27 @@ pub enum DemoError {
 /// # Errors
 /// [`DemoError`].
 pub async fn run(args: Args, console: &Console) -> Result<Outcome, DemoError> {
+    let processes = args.functions.processes;
     let text = Text::load(args.text.as_deref(), MAX_TEXT_BYTES)?;
     let evidence = Evidence::against(text.lines.iter().map(String::as_str))?;
     logging::begin_with(evidence.clone());
     console.say(format_args!(
         "{} lines, from Alice (phone, laptop) to Bob (phone) and back; functions run {}.",
         thousands(text.lines.len()),
-        FunctionsRun::chosen(args.processes),
+        FunctionsRun::chosen(processes),
     ));
     let options = Options {
         verbose: true,
-        ..Options::in_memory(args.processes)
+        binary: args.functions.binary,
+        ..Options::in_memory(processes)
     };
     let clock = Arc::clone(&options.clock_offset);
     let runner = service::start(options, console).await?;
     let frames = tokio::spawn(watch_frames(runner.observe_frames(), evidence.clone()));
     let demo = Demo::prepare(&runner, text, evidence.clone(), console).await?;
-    let parts = demo.play(&runner, FunctionsRun::chosen(args.processes)).await?;
+    let parts = demo.play(&runner, FunctionsRun::chosen(processes)).await?;
     // Processes of their own have a clock that cannot be set forward, and a minute is long to wait.
-    if !args.processes {
+    if !processes {
         accounts::tell(&runner, &clock, console).await?;
     }
     evidence.frames_passed(frames_of(&runner.meter()));

@@ -25,7 +25,7 @@ use crate::{
     logging, operations,
     people::{self, Device, PeopleError},
     run::{Run, Stalled, State},
-    service::{self, FunctionsRun, Options, ServiceError},
+    service::{self, FunctionsArgs, FunctionsRun, Options, ServiceError},
     tables::{Tables, TablesError},
 };
 
@@ -58,9 +58,8 @@ pub struct Args {
     /// Messages a second, of all devices together [default: as fast as they are shown]
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// Run functions as processes of their own binary, as Lambda does
-    #[arg(long)]
-    processes: bool,
+    #[command(flatten)]
+    functions: FunctionsArgs,
     /// Print one JSON object, and nothing else
     #[arg(long)]
     pub(super) json: bool,
@@ -107,7 +106,10 @@ pub enum LoadError {
 /// [`LoadError`].
 pub async fn run(args: Args, console: &Console) -> Result<Outcome, LoadError> {
     logging::begin();
-    let options = Options::in_memory(args.processes);
+    let options = Options {
+        binary: args.functions.binary.clone(),
+        ..Options::in_memory(args.functions.processes)
+    };
     let runner = service::start(options, console).await?;
     let crowd = Crowd::gather(&args, &runner, console).await?;
     let report = crowd.load(&args, &runner, console).await?;
@@ -287,7 +289,7 @@ impl Crowd {
             devices: self.members.len(),
             seconds,
             rate: args.rate,
-            functions_run: FunctionsRun::chosen(args.processes),
+            functions_run: FunctionsRun::chosen(args.functions.processes),
             per_second: PerSecond {
                 accepted: (end.accepted - start.accepted) as f64 / seconds,
                 delivered: (end.shown - start.shown) as f64 / seconds,

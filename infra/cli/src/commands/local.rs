@@ -17,7 +17,7 @@ use crate::{
     commands::Outcome,
     console::Console,
     logging,
-    service::{self, Options, ServiceError},
+    service::{self, FunctionsArgs, Options, ServiceError},
 };
 
 /// The port that `local` listens on and `chat` connects to unless told otherwise: high enough to
@@ -43,9 +43,8 @@ pub struct Args {
     /// The port to listen on; 0 for any that is free
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Run functions as processes of their own binary, as Lambda does
-    #[arg(long)]
-    processes: bool,
+    #[command(flatten)]
+    functions: FunctionsArgs,
     /// Another template than the one built in
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -92,7 +91,8 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
     let data = (!args.memory).then(|| args.data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)));
     let options = Options {
         storage: data.clone().map_or(Storage::Memory, Storage::Directory),
-        processes: args.processes,
+        processes: args.functions.processes,
+        binary: args.functions.binary,
         port: args.port,
         template: args.template,
         verbose: false,

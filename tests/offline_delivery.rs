@@ -19,7 +19,10 @@ async fn what_was_sent_while_a_phone_was_away_is_shown_when_it_returns() {
     alice.until_accepted().await;
     // Beside the texts there is what opens a new session: one side has written for long without an answer.
     let waiting = service.mailbox().await.len();
-    assert!(waiting >= while_away.len(), "accepted means in the mailbox: {waiting}");
+    assert!(
+        waiting >= while_away.len(),
+        "accepted means in the mailbox: {waiting}"
+    );
     assert_eq!(bob.texts(&alice), ["before"]);
 
     bob.client.connect();

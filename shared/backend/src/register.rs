@@ -142,17 +142,34 @@ impl<'a> Registration<'a> {
             if let Some(used) = ticket.used {
                 return self.check_repeated(used).await;
             }
-            let parts = match backend.phones.find(ticket.phone).await? {
-                None => self.creation(ticket.phone).await?,
-                Some(account) if account == self.request.account => self.take_over().await?,
-                // The number has got an account since it was confirmed.
-                Some(_) => return Err(ListError::Stale.into()),
+            let parts = match self.parts(ticket.phone).await {
+                Ok(parts) => parts,
+                Err(error) => return self.unless_done_meanwhile(error).await,
             };
             if backend.database.commit(&parts).await? == Commit::Done {
                 return Ok(());
             }
         }
         Err(Fault::Unavailable.into())
+    }
+
+    /// The transaction that the number's present state asks for.
+    async fn parts(&self, phone: Hash) -> Result<Vec<TransactWriteItem>, RegisterError> {
+        match self.backend.phones.find(phone).await? {
+            None => self.creation(phone).await,
+            Some(account) if account == self.request.account => self.take_over().await,
+            // The number has got an account since it was confirmed.
+            Some(_) => Err(ListError::Stale.into()),
+        }
+    }
+
+    /// What looks wrong may be the work of another run of this very registration since the ticket was read.
+    async fn unless_done_meanwhile(&self, error: RegisterError) -> Result<(), RegisterError> {
+        let ticket = self.backend.tickets.find(self.ticket, self.now).await?;
+        match ticket.and_then(|ticket| ticket.used) {
+            Some(used) => self.check_repeated(used).await,
+            None => Err(error),
+        }
     }
 
     /// A used ticket is good for nothing but the same registration again.

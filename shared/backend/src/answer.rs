@@ -102,12 +102,12 @@ async fn accept(
     let offerer = link.offerer;
     match link.stage {
         Stage::TakenUp { request, new } => {
-            let committed = add(backend, offerer, token, request, &new, list).await?;
-            if committed == Commit::ConditionFailed {
-                // Another run of this answer, another list, or the offer's end came first.
+            let added = add(backend, offerer, token, request, &new, list).await;
+            if added != Ok(Commit::Done) {
+                // Another run of this answer, another list, or the offer's end may have come first.
                 let now = find_own(backend, offerer, token).await?;
                 if !matches!(now.stage, Stage::Linked { .. }) {
-                    return Err(ListError::Stale.into());
+                    return Err(added.err().unwrap_or(ListError::Stale.into()));
                 }
             }
         }
@@ -340,6 +340,30 @@ mod tests {
             assert_eq!(Problem::from(error).code, code);
             assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
         }
+    }
+
+    /// I14: another run of this answer committed after this one had read the offer; this one finds the newer list.
+    #[tokio::test]
+    async fn an_answer_whose_twin_came_first_gives_the_same_answer() {
+        let looks = AtomicBool::new(false);
+        let account = account((2, 3), done);
+        let (backend, calls) = backend(move |call| match (call.operation.as_str(), call.table.as_str()) {
+            ("GetItem", "links") => {
+                let stage = if looks.swap(true, Ordering::Relaxed) { 3 } else { 2 };
+                (200, json!({ "Item": link_at(stage) }))
+            }
+            ("GetItem", "accounts") => {
+                let account = offerer().address.account;
+                (
+                    200,
+                    json!({ "Item": account_item(account, &list(6, &[1, 2, 3])) }),
+                )
+            }
+            _ => account(call),
+        });
+        let answered = answer(&backend, offerer(), request(list(6, &[1, 2, 3]))).await;
+        assert_eq!(answered, Ok(Answered { linked: true }));
+        assert!(!operations(&calls).contains(&"TransactWriteItems".to_owned()));
     }
 
     /// The account of [`account`], with this registration and connection of a device that ended and is not done with.

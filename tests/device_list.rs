@@ -7,6 +7,7 @@ use scenarios::{
     Phone, RawDevice, Service,
     household::Household,
     raw::{NewKeys, new_keys},
+    send_frame,
     service::Item,
     within_patience,
 };
@@ -177,4 +178,37 @@ async fn x31_an_old_list_put_back_into_the_tables_brings_nobody_back() {
     };
     assert!(!mailbox.iter().any(owned));
     assert!(tablet.texts(&alice).is_empty());
+}
+
+/// K18, I6: the largest account: each of its six devices sends to the other five, and each gets what all others sent.
+#[tokio::test]
+async fn six_devices_of_one_account_send_and_receive() {
+    let service = Service::start().await;
+    let mut home = Household::register(&service, 0).await;
+    let mut devices = Vec::new();
+    for _ in 1..6 {
+        devices.push(home.add(&service, 0).await);
+    }
+    devices.insert(0, home.first);
+    for (number, sender) in devices.iter().enumerate() {
+        let others = devices.iter().filter(|other| other.device != sender.device);
+        let entries: Vec<_> = others
+            .map(|other| {
+                json!({
+                    "device": other.device.address.device,
+                    "registration": other.device.registration,
+                    "ciphertext": "A".repeat(64),
+                })
+            })
+            .collect();
+        assert_eq!(entries.len(), 5);
+        let message = format!("01999999-0000-7000-8000-0000000004{number:02}");
+        let frame = send_frame(&message, json!(sender.account()), entries);
+        let outcome = sender.connect().await.outcome(frame).await;
+        assert_eq!(outcome["outcome"], "accepted", "{outcome}");
+    }
+    for device in &devices {
+        let page = device.connect().await.request(json!({"action": "receive"})).await;
+        assert_eq!(page["envelopes"].as_array().unwrap().len(), 5, "{page}");
+    }
 }

@@ -298,10 +298,12 @@ enum AfterCorrection {
 
 /// What becomes of a message after so many corrections.
 fn after(corrections: u32) -> AfterCorrection {
-    match corrections {
-        0..=PROMPT_CORRECTIONS => AfterCorrection::AtOnce,
-        ..MAX_CORRECTIONS => AfterCorrection::Rest,
-        MAX_CORRECTIONS.. => AfterCorrection::GiveUp,
+    if corrections <= PROMPT_CORRECTIONS {
+        AfterCorrection::AtOnce
+    } else if corrections < MAX_CORRECTIONS {
+        AfterCorrection::Rest
+    } else {
+        AfterCorrection::GiveUp
     }
 }
 

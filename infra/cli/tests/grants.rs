@@ -56,6 +56,16 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "DELETE/@connections/*",
         ENDED,
     ),
+    ("answer", "dynamodb:BatchWriteItem", "MailboxTable", UNFINISHED),
+    ("answer", "dynamodb:BatchWriteItem", "PrekeysTable", UNFINISHED),
+    ("answer", "dynamodb:Query", "MailboxTable", UNFINISHED),
+    ("answer", "dynamodb:Query", "PrekeysTable", UNFINISHED),
+    (
+        "answer",
+        "execute-api:ManageConnections",
+        "DELETE/@connections/*",
+        UNFINISHED,
+    ),
     (
         "answer",
         "execute-api:ManageConnections",
@@ -67,6 +77,12 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "dynamodb:UpdateItem",
         "CodesTable",
         "takes a code back that could not be sent",
+    ),
+    (
+        "claim",
+        "dynamodb:UpdateItem",
+        "DevicesTable",
+        "marks a device that is away for push when its prekeys run low, which takes many claims",
     ),
     (
         "claim",
@@ -111,6 +127,7 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
 ];
 
 const ENDED: &str = "closes the connection of a device that ended, when it still asks for something";
+const UNFINISHED: &str = "finishes what a removal that broke off left to do";
 const REPEATED: &str = "compares with what is published, when prekeys are published again";
 const TAKEN_OVER: &str =
     "deletes the further devices of an account that is taken over; this one has one left";

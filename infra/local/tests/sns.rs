@@ -132,7 +132,7 @@ async fn a_text_ends_in_the_outbox_and_on_the_bill() {
     let message = observer.recv().await.unwrap();
     assert_eq!((message.channel, message.to.as_str()), (Channel::Sms, PHONE));
     assert_eq!(message.body, "123456 <is> your code & nothing else");
-    assert_eq!(runner.outbox(), [message.clone()]);
+    assert_eq!(runner.outbox(), std::slice::from_ref(&message));
     let answer = get(&runner, "/_local/outbox").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");

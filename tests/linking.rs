@@ -203,7 +203,8 @@ async fn the_list_of_an_answer_is_the_present_one_and_the_new_device_and_nothing
         home.sign(&mut list);
         list
     };
-    let refusals: [(fn(&mut DeviceList), &str); 6] = [
+    type Change = fn(&mut DeviceList);
+    let refusals: [(Change, &str); 6] = [
         (|list| list.devices.truncate(1), "invalid_list"),
         (|list| list.devices.truncate(2), "invalid_list"),
         (|list| list.devices.swap(0, 1), "malformed"),

@@ -310,7 +310,8 @@ async fn x31_a_list_that_does_not_fit_is_refused() {
     let someone = Registrant::new(&some_number(), 1);
     someone.verify(&service).await;
     let before = service.everything().await.len();
-    let cases: [(&str, fn(&Registrant) -> Value); 5] = [
+    type Request = fn(&Registrant) -> Value;
+    let cases: [(&str, Request); 5] = [
         ("invalid_signature", |someone| {
             let mut request = someone.request();
             request.list.issued_at += 1;

@@ -172,6 +172,7 @@ mod tests {
             "_HANDLER" => Some("send".to_owned()),
             "LOG_LEVEL" => Some(level.to_owned()),
             "CONNECTIONS_ENDPOINT" | "AWS_ENDPOINT_URL" => Some(url.to_owned()),
+            "METRICS" => Some("off".to_owned()),
             _ => Some("set".to_owned()),
         });
         read.unwrap()

@@ -203,7 +203,19 @@ async fn the_tables_of_the_template_are_there() {
     let runner = runner().await;
     let client = over_tcp(&runner, TOOLS_ACCESS_KEY);
     let tables = client.list_tables().send().await.unwrap().table_names.unwrap();
-    let expected = ["DevicesTable", "KeysTable", "MailboxTable", "PrekeysTable"];
+    let expected = [
+        "AccountsTable",
+        "CodesTable",
+        "DevicesTable",
+        "KeysTable",
+        "LimitsTable",
+        "LinksTable",
+        "LocksTable",
+        "MailboxTable",
+        "PhonesTable",
+        "PrekeysTable",
+        "TicketsTable",
+    ];
     assert_eq!(tables, expected.map(|logical_id| table(&runner, logical_id)));
     let mailbox = table(&runner, "MailboxTable");
     let expiry = client
@@ -252,9 +264,9 @@ async fn a_function_may_do_what_the_template_grants_it_and_nothing_else() {
         "{}",
         DisplayErrorContext(&error)
     );
-    // `send` posts and does not close, `ack` does neither.
-    let send = connections(&runner, &access_key("send"));
-    let error = send
+    // `send` posts, `fetch` has nothing to do with connections.
+    let fetch = connections(&runner, &access_key("fetch"));
+    let error = fetch
         .delete_connection()
         .connection_id("x")
         .send()
@@ -262,6 +274,7 @@ async fn a_function_may_do_what_the_template_grants_it_and_nothing_else() {
         .unwrap_err()
         .into_service_error();
     assert!(error.is_forbidden_exception(), "{error:?}");
+    let send = connections(&runner, &access_key("send"));
     let error = send
         .post_to_connection()
         .connection_id("x")

@@ -46,7 +46,7 @@ async fn an_idle_connection_costs_little() {
     let path = directory.path().join("template.yaml");
     let open = TEMPLATE
         .replace("        AuthType: CUSTOM\n        AuthArn: !GetAtt AuthorizeFunction.Arn\n        IdentitySource: [route.request.header.Authorization]\n", "        AuthType: NONE\n")
-        .replace("        $connect:\n          FunctionArn: !GetAtt ConnectFunction.Arn\n", "");
+        .replace("        $connect:\n          FunctionArn: !Ref ConnectFunction.Alias\n", "");
     fs::write(&path, open).unwrap();
     let config = RunnerConfig {
         template: Some(path),

@@ -32,7 +32,7 @@ async fn open_runner(directory: &TempDir, lifetimes: Lifetimes) -> Runner {
     for part in [
         "      Auth:\n        AuthType: CUSTOM\n        AuthArn: !GetAtt AuthorizeFunction.Arn\n        \
          IdentitySource: [route.request.header.Authorization]\n",
-        "        $connect:\n          FunctionArn: !GetAtt ConnectFunction.Arn\n",
+        "        $connect:\n          FunctionArn: !Ref ConnectFunction.Alias\n",
     ] {
         assert!(template.contains(part), "the template has no {part:?} any more");
         template = template.replace(part, "");

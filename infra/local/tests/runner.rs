@@ -177,8 +177,8 @@ async fn a_policy_that_cannot_be_checked_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let template = template_with(
         &directory,
-        "Effect: Allow",
-        "Condition: {}\n              Effect: Allow",
+        "              Action: dynamodb:GetItem\n",
+        "              Action: dynamodb:GetItem\n              Condition: {}\n",
     );
     let error = refusal(RunnerConfig {
         template: Some(template),

@@ -173,6 +173,8 @@ mod tests {
             "LOG_LEVEL" => Some(level.to_owned()),
             "CONNECTIONS_ENDPOINT" | "AWS_ENDPOINT_URL" => Some(url.to_owned()),
             "METRICS" => Some("off".to_owned()),
+            "REQUESTS_PER_MINUTE" => Some("500".to_owned()),
+            "PHONE_HASH_KEY" | "SMS_DAILY_CEILING" => None,
             _ => Some("set".to_owned()),
         });
         read.unwrap()

@@ -92,7 +92,8 @@ async fn the_real_function_answers_and_the_real_sdk_reaches_the_client() {
     let mut frames = runner.observe_frames();
     let mut client = connect(&runner).await;
     client.send(Message::text(r#"{"action":"sing"}"#)).await.unwrap();
-    assert!(hear(&mut client).await.contains("unknown_action"));
+    // No authorizer named a device, and the function lets nobody speak without one.
+    assert!(hear(&mut client).await.contains("unauthorized"));
 
     let seen = frames.recv().await.unwrap();
     assert_eq!(

@@ -11,7 +11,7 @@
 //! - [`message`]: the equation of one message, its floor and the bar. [`statement`]: the bill of a month.
 //!   [`what_if`]: the same with something changed, and what moves the bill most.
 //! - [`report`]: the bill as CSV and HTML.
-//! - [`operations`] and [`bill`]: totals of a run, for `demo` and `load`.
+//! - [`operations`] and [`bill`](mod@bill): totals of a run, for `demo` and `load`.
 
 pub mod bill;
 pub mod measured;

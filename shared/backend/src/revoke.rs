@@ -2,7 +2,7 @@
 //!
 //! One transaction replaces the list and deletes the records and keys of the devices that it leaves out, and of any
 //! that were on no list. It fails if one of them connects meanwhile; then they are read again, so that every
-//! connection that is to be closed is known. What follows the transaction is told in [`crate::ended`].
+//! connection that is to be closed is known. What follows the transaction is told in `ended`.
 //!
 //! A frame of a removed device that was on its way when its connection was closed still finds its own mailbox, which
 //! is being emptied; `send` and `claim` refuse it.

@@ -66,6 +66,9 @@ pub(crate) const LINK_REQUEST: &[u8] = b"Waxwing v1 link request\0";
 /// The proof of a registration lock, from what the slow function makes of a PIN.
 pub(crate) const REGISTRATION_LOCK: &[u8] = b"Waxwing v1 registration lock\0";
 
+/// The key that seals a secret under a passphrase.
+pub(crate) const SEALED_BY_PASSPHRASE: &[u8] = b"Waxwing v1 sealed by passphrase\0";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +95,7 @@ mod tests {
         LINK_PROOF,
         LINK_REQUEST,
         REGISTRATION_LOCK,
+        SEALED_BY_PASSPHRASE,
     ];
 
     #[test]

@@ -14,6 +14,7 @@
 //! - [`message`]: what crosses the network. [`content`]: what it says, [`padding`] included.
 //! - Around people rather than messages, specified in `docs/accounts.md`: [`device_list`] (which devices an account has),
 //!   [`safety_number`] (what two people compare), [`linking`] (how a new device joins), [`pin`] (registration lock).
+//! - Beside the protocol: [`passphrase`] (a secret that lies on a disk).
 //! - Inside: `labels` (all of them), `primitives` (all that touches a cryptographic crate), `codec`.
 //!
 //! # Faster, with AWS-LC
@@ -93,6 +94,7 @@ pub mod linking;
 pub mod management;
 pub mod message;
 pub mod padding;
+pub mod passphrase;
 pub mod pin;
 mod primitives;
 mod qr;

@@ -1,12 +1,17 @@
 //! People with devices: the client library as an app embeds it, and phones that get codes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use waxwing_client::{
     Client, ClientConfig, Code, DeviceAddress, DeviceName, Event, LinkError, NameError, OpenError,
-    PhoneNumber, RegisterError, StoreError,
+    PhoneNumber, RegisterError, StoreError, StoreLocation, keys::KeyFile,
 };
 use waxwing_local::{outbox::OutboxMessage, runner::Runner};
+
+use crate::name::Name;
 
 /// North American area codes. In each, 555-0100 to 555-0199 are set aside for fiction and belong to nobody.
 const AREA_CODES: [u32; 20] = [
@@ -149,6 +154,14 @@ pub async fn link(first: &Device, name: &str, config: ClientConfig) -> Result<De
         client,
         address,
     })
+}
+
+/// Where the device of a name on this machine keeps its state: encrypted, with the key in a file beside it that only its
+/// owner can read. So a store that is copied alone shows nothing; who reads the whole folder reads the store. A person
+/// at a terminal is not asked for a passphrase at every start: what protects the folder is the account on the machine.
+pub fn store(folder: &Path, name: &Name) -> StoreLocation {
+    let file = |ending| folder.join(format!("{name}.{ending}"));
+    StoreLocation::file(file("db"), KeyFile::new(file("key")))
 }
 
 /// Opens a device's store.

@@ -11,6 +11,7 @@ use waxwing_wire::{
 use zeroize::Zeroizing;
 
 use crate::{
+    clock,
     config::ClientConfig,
     connection::ConnectionTask,
     devices::{self, DevicesError, OwnDevice},
@@ -230,6 +231,19 @@ impl Client {
     /// [`StoreError`].
     pub fn pending(&self) -> Result<usize, StoreError> {
         self.shared.store.read_now(crate::store::outbox::pending)
+    }
+
+    /// Gives the store another key and encrypts all of it anew, which takes as long as writing all of it. A crash in
+    /// between leaves a store that opens under the one key or the other, both of which are kept until it is done. After an error the client
+    /// is closed: open it again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::NotEncrypted`] where there is no key.
+    pub async fn change_key(&self) -> Result<(), StoreError> {
+        self.shared
+            .store
+            .run(|store| store.change_key(&mut clock::rng()))
+            .await?
     }
 
     /// Disconnects and closes the store. Other clones of this client answer [`StoreError::Closed`] from then

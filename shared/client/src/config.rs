@@ -1,6 +1,8 @@
 //! What an app decides when it opens a client, and every bound in time the client keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::keys::KeyStore;
 
 /// Everything a [`Client`](crate::Client) is opened with.
 #[derive(Clone, Debug)]
@@ -28,12 +30,31 @@ impl ClientConfig {
 }
 
 /// Where the device's state lives: keys, sessions, messages, outbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreLocation {
     /// In memory, gone with the client: for tests and load tools.
     Memory,
-    /// In this file (and its `-wal` beside it). One client at a time: two would use the same keys twice.
-    File(PathBuf),
+    /// In this file (with `-wal` and `-lock` beside it), encrypted. One client at a time: two would use the same keys
+    /// twice. Not for a backup: see [`keys`](crate::keys). A file that an older version left unencrypted is encrypted
+    /// when it is opened, and its former bytes are overwritten.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Who keeps its key.
+        keys: Arc<dyn KeyStore>,
+    },
+    /// In this file, **readable by whoever has it**: for tests and measurements.
+    Unencrypted(PathBuf),
+}
+
+impl StoreLocation {
+    /// In this file, encrypted under the key that is kept there.
+    pub fn file(path: impl Into<PathBuf>, keys: impl KeyStore) -> Self {
+        Self::File {
+            path: path.into(),
+            keys: Arc::new(keys),
+        }
+    }
 }
 
 /// What a committed transaction survives.

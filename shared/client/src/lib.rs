@@ -5,11 +5,12 @@
 //! service sees ciphertext only; the keys never leave this crate's store.
 //!
 //! ```no_run
-//! use waxwing_client::{Client, ClientConfig, Endpoints, Event, StoreLocation};
+//! use waxwing_client::{Client, ClientConfig, Endpoints, Event, StoreLocation, keys::KeyFile};
 //!
 //! # async fn run(bob: waxwing_client::AccountId) -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::open(ClientConfig::new(
-//!     StoreLocation::File("alice.db".into()),
+//!     // On a phone the key is kept by the platform: see the module `keys`.
+//!     StoreLocation::file("alice.db", KeyFile::new("alice.key")),
 //!     Endpoints {
 //!         websocket_url: "wss://abc.execute-api.eu-central-1.amazonaws.com/prod".into(),
 //!         http_url: "https://def.execute-api.eu-central-1.amazonaws.com/prod".into(),
@@ -36,7 +37,7 @@
 //!
 //! # Layout
 //! - `client`: the handle. [`events`]: what it tells, and what is promised about it. [`config`]: what it is
-//!   opened with. Start reading there.
+//!   opened with. [`keys`]: who keeps the key of its store. Start reading there.
 //! - Into an account: `registration` (by phone), `linking` (by QR code) and `offers` (its other side). `lock`: the PIN.
 //! - Whom to believe: `trust` (signed lists of devices), `devices` (the own), `safety` (comparing with a person).
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
@@ -58,6 +59,7 @@ mod connection;
 mod devices;
 mod directory;
 pub mod events;
+pub mod keys;
 mod linking;
 mod lock;
 mod messages;
@@ -73,6 +75,8 @@ mod shared;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod three_devices;
 mod transport;
 mod trust;
 mod under_way;
@@ -94,6 +98,7 @@ pub use transport::{endpoints::EndpointError, http::HttpError};
 pub use trust::{DeviceChange, Fingerprint, ListError, TrustError};
 pub use waxwing_protocol::{
     linking::{DeviceName, NameError},
+    passphrase::{Passphrase, PassphraseError},
     pin::{Pin, PinError},
     safety_number::{Comparison, SafetyNumber},
 };

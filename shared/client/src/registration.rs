@@ -330,7 +330,12 @@ mod tests {
 
     #[test]
     fn every_code_that_is_asked_for_has_a_ticket_of_its_own() {
-        let store = Store::open(&StoreLocation::Memory, Durability::ProcessCrash).unwrap();
+        let store = Store::open(
+            &StoreLocation::Memory,
+            Durability::ProcessCrash,
+            &mut clock::rng(),
+        )
+        .unwrap();
         let phone: PhoneNumber = "+12025550123".parse().unwrap();
         let tickets: Vec<_> = (0..2)
             .map(|_| {

@@ -76,7 +76,9 @@ impl Shared {
         let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let service = Service::parse(&config.endpoints)?;
         let http = Http::new(service.http_url.clone(), config.timings).map_err(OpenError::Tls)?;
-        let opening = tokio::task::spawn_blocking(move || Store::open(&config.store, config.durability));
+        let opening = tokio::task::spawn_blocking(move || {
+            Store::open(&config.store, config.durability, &mut clock::rng())
+        });
         let store = opening.await.map_err(|_| StoreError::Closed)??;
         let this = store
             .write::<_, StoreError>(|tx| {

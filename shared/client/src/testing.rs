@@ -1,8 +1,11 @@
 //! Devices for tests: real stores, real sessions, and envelopes carried by hand.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use rand::{SeedableRng, rngs::StdRng};
@@ -25,6 +28,7 @@ use crate::{
     devices,
     directory::{self, Plan, TakeError},
     events::{Effects, Event},
+    keys::{KeyStore, KeyStoreError, StoreSecret, beside},
     outbox::{self, Outgoing, Prepared},
     prekeys,
     receive::{self, Received},
@@ -106,8 +110,13 @@ impl Party {
     /// The same with its store in a file, so that it can be dropped and opened again.
     pub(crate) fn on_disk(account: AccountId, device: u64, seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = StoreLocation::File(folder.path().join("device.db"));
+        let location = StoreLocation::Unencrypted(folder.path().join("device.db"));
         Self::at(location, Some(folder), account, device, seed)
+    }
+
+    /// The same with its store at a location.
+    pub(crate) fn at_location(location: StoreLocation, account: AccountId, device: u64, seed: u64) -> Self {
+        Self::at(location, None, account, device, seed)
     }
 
     fn at(
@@ -118,7 +127,7 @@ impl Party {
         seed: u64,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let store = Store::open(&location, Durability::ProcessCrash).unwrap();
+        let store = Store::open(&location, Durability::ProcessCrash, &mut rng).unwrap();
         let address = DeviceAddress {
             account,
             device: DeviceId::new(device).unwrap(),
@@ -176,7 +185,37 @@ impl Party {
     pub(crate) fn reopen(&mut self) {
         let path = self.file.as_ref().unwrap().path().join("device.db");
         self.store.close().unwrap();
-        self.store = Store::open(&StoreLocation::File(path), Durability::ProcessCrash).unwrap();
+        let location = StoreLocation::Unencrypted(path);
+        self.store = Store::open(&location, Durability::ProcessCrash, &mut self.rng).unwrap();
+    }
+
+    /// Ends the process as a crash does, and starts it again with what is in the files at that moment: nothing is
+    /// brought from the `-wal` into the file, nothing is said to be closed.
+    pub(crate) fn crash(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        let after = self.copy_to(folder.path());
+        self.restore(&after);
+        self.file = Some(folder);
+    }
+
+    /// Copies the store's files into a folder, as a backup does.
+    pub(crate) fn copy_to(&self, folder: &Path) -> PathBuf {
+        let original = self.file.as_ref().unwrap().path().join("device.db");
+        let copy = folder.join("device.db");
+        for suffix in ["", "-wal"] {
+            let original = beside(&original, suffix);
+            if original.exists() {
+                std::fs::copy(original, beside(&copy, suffix)).unwrap();
+            }
+        }
+        copy
+    }
+
+    /// Goes on with a copy of the store.
+    pub(crate) fn restore(&mut self, copy: &Path) {
+        self.store.close().unwrap();
+        let location = StoreLocation::Unencrypted(copy.to_owned());
+        self.store = Store::open(&location, Durability::ProcessCrash, &mut self.rng).unwrap();
     }
 
     /// The device as the service lists it.
@@ -384,6 +423,52 @@ impl Party {
             _ => None,
         };
         self.told().into_iter().filter_map(text).collect()
+    }
+}
+
+/// A key in memory, for as long as somebody holds it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldKey(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    secret: Option<StoreSecret>,
+    saved: usize,
+    locked: bool,
+}
+
+impl HeldKey {
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        let held = Self::default();
+        held.0.lock().unwrap().secret = Some(StoreSecret::from_bytes(bytes).unwrap());
+        held
+    }
+
+    /// How often a secret was saved.
+    pub(crate) fn saved(&self) -> usize {
+        self.0.lock().unwrap().saved
+    }
+
+    /// Fails from now on, or does not.
+    pub(crate) fn fail(&self, locked: bool) {
+        self.0.lock().unwrap().locked = locked;
+    }
+}
+
+impl KeyStore for HeldKey {
+    fn load(&self) -> Result<Option<StoreSecret>, KeyStoreError> {
+        let held = self.0.lock().unwrap();
+        if held.locked {
+            return Err(KeyStoreError::Locked);
+        }
+        Ok(held.secret.clone())
+    }
+
+    fn save(&self, secret: &StoreSecret) -> Result<(), KeyStoreError> {
+        let mut held = self.0.lock().unwrap();
+        held.saved += 1;
+        held.secret = Some(secret.clone());
+        Ok(())
     }
 }
 

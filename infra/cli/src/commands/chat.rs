@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, str::FromStr, time::Dur
 
 use waxwing_client::{
     AccountId, ClientConfig, DeviceChange, DisconnectReason, Endpoints, Event, Fingerprint, PhoneNumber,
-    SendError, StoreError, StoreLocation,
+    SendError, StoreError,
 };
 
 use self::{input::Input, joining::JoiningError};
@@ -17,7 +17,7 @@ use crate::{
     console::{Console, printable},
     logging,
     name::Name,
-    people::{Device, PeopleError},
+    people::{self, Device, PeopleError},
     service::AUDIENCE,
 };
 
@@ -105,7 +105,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
         directory: args.data.clone(),
         reason,
     })?;
-    let store = StoreLocation::File(args.data.join(format!("{}.db", args.name)));
+    let store = people::store(&args.data, &args.name);
     let config = ClientConfig::new(
         store,
         endpoints(

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use waxwing_client::{AccountId, ClientConfig, Comparison, StoreError, StoreLocation, VerifyError};
+use waxwing_client::{AccountId, ClientConfig, Comparison, StoreError, VerifyError};
 
 use crate::{
     address_book::AddressBook,
@@ -91,7 +91,7 @@ struct Verified {
 /// [`VerifyCommandError`].
 pub async fn run(args: Args, console: &Console) -> Result<Outcome, VerifyCommandError> {
     logging::begin();
-    let store = StoreLocation::File(args.data.join(format!("{}.db", args.name)));
+    let store = people::store(&args.data, &args.name);
     let endpoints = chat::endpoints(args.endpoint.as_deref(), args.http_endpoint.as_deref(), AUDIENCE);
     let account = match &args.with {
         Peer::Account(account) => Some(*account),

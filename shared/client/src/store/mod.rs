@@ -8,11 +8,15 @@
 //! use the same message keys twice.
 //!
 //! # Layout
-//! [`schema`]: tables and migrations. [`columns`]: ids to and from columns. Then one file a table.
+//! [`file`]: the file, its lock and its encryption. [`plain`]: files of versions that did not encrypt. [`schema`]: tables
+//! and migrations. [`columns`]: ids to and from columns. Then one file a table.
 
 pub(crate) mod channels;
 pub(crate) mod columns;
+#[cfg(test)]
+pub(crate) mod crash;
 pub(crate) mod directory;
+mod file;
 pub(crate) mod identity;
 pub(crate) mod joining;
 pub(crate) mod lists;
@@ -20,21 +24,23 @@ pub(crate) mod messages;
 pub(crate) mod offers;
 pub(crate) mod outbox;
 pub(crate) mod peers;
+mod plain;
 pub(crate) mod prekeys;
 pub(crate) mod received;
 mod schema;
 pub(crate) mod sessions;
 pub(crate) mod timeline;
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::CryptoRng;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use self::file::Opened;
+use crate::{
+    config::{Durability, StoreLocation},
+    keys::KeyStoreError,
 };
-
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-
-use crate::config::{Durability, StoreLocation};
 
 /// Why the store did not do what was asked. Whatever was asked is undone as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +52,18 @@ pub enum StoreError {
     /// The file could not be made or opened.
     #[error("the store's file could not be opened; check its folder and permissions")]
     File(#[from] std::io::Error),
+    /// The key could not be had from where the app keeps it, or not be kept there.
+    #[error(transparent)]
+    Key(#[from] KeyStoreError),
+    /// The store is encrypted, and no key is kept for it.
+    #[error("the store's key is gone, and nothing opens it without; begin anew with an empty store")]
+    KeyMissing,
+    /// The key that is kept does not open the file: it is another store's, or the file is damaged.
+    #[error("the key does not open the store; is it this store's?")]
+    WrongKey,
+    /// The store has no key that could be changed.
+    #[error("the store is not encrypted")]
+    NotEncrypted,
     /// A stored value is not what was stored there.
     #[error("the local store is damaged ({0}); link the device anew")]
     Damaged(&'static str),
@@ -68,8 +86,10 @@ pub enum StoreError {
 /// The open store. Cheap to clone: all clones share it.
 #[derive(Clone)]
 pub(crate) struct Store {
-    connection: Arc<Mutex<Option<Connection>>>,
+    opened: Arc<Mutex<Option<Opened>>>,
     durability: Durability,
+    #[cfg(test)]
+    pub(crate) crash: crash::Crash,
 }
 
 impl std::fmt::Debug for Store {
@@ -79,24 +99,23 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the file, makes or migrates its tables and locks it. Blocks.
-    pub(crate) fn open(location: &StoreLocation, durability: Durability) -> Result<Self, StoreError> {
-        let mut connection = open_connection(location)?;
-        // Whoever has the file keeps it: waiting for it is in vain.
-        connection.busy_timeout(Duration::ZERO)?;
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        // A used key is overwritten, not only unlinked.
-        connection.pragma_update(None, "secure_delete", "ON")?;
-        connection.pragma_update(None, "foreign_keys", "ON")?;
-        connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-            .map_err(in_use)?;
-        set_synchronous(&connection, durability)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-        schema::migrate(&mut connection)?;
+    /// Opens the file, makes or migrates its tables and locks it. A new store's key comes from `rng`. Blocks.
+    pub(crate) fn open(
+        location: &StoreLocation,
+        durability: Durability,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, StoreError> {
+        let mut opened = file::open(location, rng)?;
+        set_synchronous(&opened.connection, durability)?;
+        opened
+            .connection
+            .set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        schema::migrate(&mut opened.connection)?;
         Ok(Self {
-            connection: Arc::new(Mutex::new(Some(connection))),
+            opened: Arc::new(Mutex::new(Some(opened))),
             durability,
+            #[cfg(test)]
+            crash: crash::Crash::default(),
         })
     }
 
@@ -107,8 +126,8 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut guard = self.lock();
-        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
-        transact(connection, work)
+        let connection = &mut guard.as_mut().ok_or(StoreError::Closed)?.connection;
+        self.transact(connection, work)
     }
 
     /// As [`write_now`](Self::write_now), off the caller's thread. A transaction that has begun ends, also
@@ -132,9 +151,9 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut guard = self.lock();
-        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+        let connection = &mut guard.as_mut().ok_or(StoreError::Closed)?.connection;
         set_synchronous(connection, Durability::ProcessCrash)?;
-        let done = transact(connection, work);
+        let done = self.transact(connection, work);
         set_synchronous(connection, self.durability)?;
         done
     }
@@ -145,7 +164,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut guard = self.lock();
-        let connection = guard.as_mut().ok_or(StoreError::Closed)?;
+        let connection = &mut guard.as_mut().ok_or(StoreError::Closed)?.connection;
         let tx = connection.transaction()?;
         work(&tx)
     }
@@ -168,47 +187,60 @@ impl Store {
         off_thread(move || Ok(work(&store))).await
     }
 
+    /// Encrypts everything under a new key. After an error the store is closed. Blocks for as long as it takes to write
+    /// all of it.
+    pub(crate) fn change_key(&self, rng: &mut impl CryptoRng) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let opened = guard.as_ref().ok_or(StoreError::Closed)?;
+        match opened.change_key(rng) {
+            Err(StoreError::NotEncrypted) => Err(StoreError::NotEncrypted),
+            Err(error) => {
+                *guard = None;
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Closes the file for all clones. Blocks.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         match self.lock().take() {
-            Some(connection) => connection.close().map_err(|(_, error)| error.into()),
+            Some(opened) => opened.close(),
             None => Ok(()),
         }
     }
 
+    fn transact<T, E: From<StoreError>>(
+        &self,
+        connection: &mut Connection,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        #[cfg(test)]
+        let crash = self.crash.due();
+        let tx = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let done = work(&tx)?;
+        #[cfg(test)]
+        if crash == Some(crash::Side::Before) {
+            return Err(StoreError::Closed.into());
+        }
+        tx.commit().map_err(StoreError::from)?;
+        #[cfg(test)]
+        if crash == Some(crash::Side::After) {
+            return Err(StoreError::Closed.into());
+        }
+        Ok(done)
+    }
+
     /// A panic inside `work` undid its transaction: the state behind a poisoned lock is sound.
-    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Prepared statements kept: more than the code has.
 const STATEMENTS_CACHED: usize = 112;
-
-/// Opens the file. Encryption at rest belongs here: the key is set before anything else touches the file.
-fn open_connection(location: &StoreLocation) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    Ok(match location {
-        StoreLocation::Memory => Connection::open_in_memory_with_flags(flags)?,
-        StoreLocation::File(path) => {
-            create_private(path)?;
-            Connection::open_with_flags(path, flags)?
-        }
-    })
-}
-
-/// Makes the file, if it is not there, so that only its owner can read it. SQLite gives its other files the
-/// same permissions.
-fn create_private(path: &Path) -> Result<(), std::io::Error> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
-}
 
 /// WAL with FULL waits for the disk at every commit, with NORMAL only at checkpoints.
 fn set_synchronous(connection: &Connection, durability: Durability) -> Result<(), StoreError> {
@@ -217,18 +249,6 @@ fn set_synchronous(connection: &Connection, durability: Durability) -> Result<()
         Durability::ProcessCrash => "NORMAL",
     };
     Ok(connection.pragma_update(None, "synchronous", level)?)
-}
-
-fn transact<T, E: From<StoreError>>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let tx = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(StoreError::from)?;
-    let done = work(&tx)?;
-    tx.commit().map_err(StoreError::from)?;
-    Ok(done)
 }
 
 async fn off_thread<T: Send + 'static, E: From<StoreError> + Send + 'static>(
@@ -275,20 +295,23 @@ pub(crate) fn dump(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
+
+    fn open(location: &StoreLocation) -> Result<Store, StoreError> {
+        Store::open(location, Durability::PowerLoss, &mut StdRng::seed_from_u64(1))
+    }
 
     #[test]
     fn a_second_client_on_the_same_file_is_refused_until_the_first_is_closed() {
         let folder = tempfile::tempdir().unwrap();
-        let location = StoreLocation::File(folder.path().join("device.db"));
-        let first = Store::open(&location, Durability::PowerLoss).unwrap();
-        assert!(matches!(
-            Store::open(&location, Durability::PowerLoss),
-            Err(StoreError::InUse)
-        ));
+        let location = StoreLocation::Unencrypted(folder.path().join("device.db"));
+        let first = open(&location).unwrap();
+        assert!(matches!(open(&location), Err(StoreError::InUse)));
         first.close().unwrap();
         assert!(matches!(first.read_now(|_| Ok(())), Err(StoreError::Closed)));
-        Store::open(&location, Durability::PowerLoss).unwrap();
+        open(&location).unwrap();
     }
 
     #[cfg(unix)]
@@ -296,8 +319,8 @@ mod tests {
     fn only_its_owner_can_read_the_store() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let location = StoreLocation::File(folder.path().join("device.db"));
-        let store = Store::open(&location, Durability::PowerLoss).unwrap();
+        let location = StoreLocation::Unencrypted(folder.path().join("device.db"));
+        let store = open(&location).unwrap();
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let file = file.unwrap();
             assert_eq!(
@@ -308,16 +331,13 @@ mod tests {
             );
         }
         store.close().unwrap();
-        let nowhere = StoreLocation::File(folder.path().join("no such folder/device.db"));
-        assert!(matches!(
-            Store::open(&nowhere, Durability::PowerLoss),
-            Err(StoreError::File(_))
-        ));
+        let nowhere = StoreLocation::Unencrypted(folder.path().join("no such folder/device.db"));
+        assert!(matches!(open(&nowhere), Err(StoreError::File(_))));
     }
 
     #[test]
     fn a_transaction_that_fails_leaves_nothing_behind() {
-        let store = Store::open(&StoreLocation::Memory, Durability::PowerLoss).unwrap();
+        let store = open(&StoreLocation::Memory).unwrap();
         let failed: Result<(), StoreError> = store.write_now(|tx| {
             tx.execute_batch("CREATE TABLE leftover (x INTEGER) STRICT")?;
             Err(StoreError::Damaged("on purpose"))

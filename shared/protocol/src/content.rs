@@ -3,15 +3,23 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing |
+//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
-//! | … | body; text is UTF-8, a reset is one byte: 1 unreadable, 2 overdue; nothing is empty |
+//! | … | body |
+//!
+//! A text is UTF-8. A reset is one byte: 1 unreadable, 2 overdue. Nothing is empty. A receipt is one byte, 1 delivered, 2
+//! read, and 1 to 35 names of messages. Ask again is the first and the last sequence number, 8 bytes each. A read state is
+//! the conversation and the name of a message. A name is the sending device, 1 byte, and the message's id, 16 bytes.
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
+mod bodies;
+
 use std::fmt;
+
+pub use bodies::{AskAgain, MAX_ASKED, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage};
 
 use crate::{
     codec::{LengthError, Reader},
@@ -30,6 +38,9 @@ pub const MAX_BODY_BYTES: usize = padding::MAX_CONTENT_BYTES - HEAD_BYTES;
 const TEXT_KIND: u8 = 1;
 const RESET_KIND: u8 = 2;
 const NOTHING_KIND: u8 = 3;
+const RECEIPT_KIND: u8 = 4;
+const ASK_AGAIN_KIND: u8 = 5;
+const READ_STATE_KIND: u8 = 6;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +65,12 @@ pub enum Body {
     Reset(ResetReason),
     /// Nothing to show; it counts. A message goes to all devices of an account, also if it concerns but one of them.
     Nothing,
+    /// What became of messages that the recipient's account sent.
+    Receipt(Receipt),
+    /// A request to one device to send again what did not arrive.
+    AskAgain(AskAgain),
+    /// How far a conversation was read, for the own other devices.
+    ReadState(ReadState),
 }
 
 /// Why a session was replaced.
@@ -90,21 +107,11 @@ pub enum DecodeError {
         /// The message's number in its channel.
         sequence: u64,
     },
-    /// A reset for no reason this code knows. The message counts all the same.
-    #[error("unknown reason of a reset")]
-    Reset {
-        /// The message's number in its channel.
-        sequence: u64,
-    },
-    /// A text that is not UTF-8. The message counts all the same.
-    #[error("the text is not UTF-8")]
-    Text {
-        /// The message's number in its channel.
-        sequence: u64,
-    },
-    /// Something where nothing belongs. The message counts all the same.
-    #[error("there is something where nothing belongs")]
-    Nothing {
+    /// A body that its kind does not allow. The message counts all the same.
+    #[error("a body of kind {kind} that is none")]
+    Body {
+        /// The kind.
+        kind: u8,
         /// The message's number in its channel.
         sequence: u64,
     },
@@ -114,10 +121,7 @@ impl DecodeError {
     /// The message's number in its channel, if it could be read.
     pub fn sequence(&self) -> Option<u64> {
         match *self {
-            Self::Kind { sequence, .. }
-            | Self::Reset { sequence }
-            | Self::Text { sequence }
-            | Self::Nothing { sequence } => Some(sequence),
+            Self::Kind { sequence, .. } | Self::Body { sequence, .. } => Some(sequence),
             Self::Length | Self::Version(_) => None,
         }
     }
@@ -135,17 +139,15 @@ impl Content {
     /// # Errors
     /// [`EncodeError::TooLong`].
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let (kind, body) = match &self.body {
-            Body::Text(text) => (TEXT_KIND, text.as_bytes()),
-            Body::Reset(ResetReason::Unreadable) => (RESET_KIND, [1].as_slice()),
-            Body::Reset(ResetReason::Overdue) => (RESET_KIND, [2].as_slice()),
-            Body::Nothing => (NOTHING_KIND, [].as_slice()),
-        };
-        if body.len() > MAX_BODY_BYTES {
+        let body = self.body.to_bytes();
+        // The kind is part of the head.
+        if body.len() > MAX_BODY_BYTES + 1 {
             return Err(EncodeError::TooLong);
         }
+        let (kind, body) = body.split_at(1);
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
-        bytes.extend_from_slice(&[VERSION, kind]);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(kind);
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
         bytes.extend_from_slice(&self.sent_at_millis.to_be_bytes());
         bytes.extend_from_slice(&self.conversation);
@@ -167,27 +169,53 @@ impl Content {
         let sequence = reader.u64()?;
         let sent_at_millis = reader.u64()?;
         let conversation = *reader.array()?;
-        let body = match kind {
-            TEXT_KIND => str::from_utf8(reader.rest())
-                .map(|text| Body::Text(text.to_owned()))
-                .map_err(|_| DecodeError::Text { sequence })?,
-            RESET_KIND => match reader.rest() {
-                [1] => Body::Reset(ResetReason::Unreadable),
-                [2] => Body::Reset(ResetReason::Overdue),
-                _ => return Err(DecodeError::Reset { sequence }),
-            },
-            NOTHING_KIND => match reader.rest() {
-                [] => Body::Nothing,
-                _ => return Err(DecodeError::Nothing { sequence }),
-            },
-            kind => return Err(DecodeError::Kind { kind, sequence }),
-        };
+        let body = Body::read(kind, reader.rest(), sequence)?;
         Ok(Self {
             sequence,
             sent_at_millis,
             conversation,
             body,
         })
+    }
+}
+
+impl Body {
+    /// The kind, one byte, and the body: what a store keeps of it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (kind, body) = match self {
+            Self::Text(text) => (TEXT_KIND, text.as_bytes().to_vec()),
+            Self::Reset(ResetReason::Unreadable) => (RESET_KIND, vec![1]),
+            Self::Reset(ResetReason::Overdue) => (RESET_KIND, vec![2]),
+            Self::Nothing => (NOTHING_KIND, Vec::new()),
+            Self::Receipt(receipt) => (RECEIPT_KIND, receipt.encode()),
+            Self::AskAgain(range) => (ASK_AGAIN_KIND, range.encode()),
+            Self::ReadState(state) => (READ_STATE_KIND, state.encode()),
+        };
+        [&[kind], body.as_slice()].concat()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the sequence number in it is 0.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (&kind, body) = bytes.split_first().ok_or(DecodeError::Length)?;
+        Self::read(kind, body, 0)
+    }
+
+    fn read(kind: u8, body: &[u8], sequence: u64) -> Result<Self, DecodeError> {
+        let read = match (kind, body) {
+            (TEXT_KIND, text) => str::from_utf8(text).ok().map(|text| Self::Text(text.to_owned())),
+            (RESET_KIND, [1]) => Some(Self::Reset(ResetReason::Unreadable)),
+            (RESET_KIND, [2]) => Some(Self::Reset(ResetReason::Overdue)),
+            (NOTHING_KIND, []) => Some(Self::Nothing),
+            (RESET_KIND | NOTHING_KIND, _) => None,
+            (RECEIPT_KIND, body) => Receipt::decode(body).ok().map(Self::Receipt),
+            (ASK_AGAIN_KIND, body) => AskAgain::decode(body).ok().map(Self::AskAgain),
+            (READ_STATE_KIND, body) => ReadState::decode(body).ok().map(Self::ReadState),
+            (kind, _) => return Err(DecodeError::Kind { kind, sequence }),
+        };
+        read.ok_or(DecodeError::Body { kind, sequence })
     }
 }
 
@@ -206,6 +234,11 @@ impl fmt::Debug for Body {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Reset(reason) => write!(f, "Reset({reason:?})"),
             Self::Nothing => f.write_str("Nothing"),
+            Self::Receipt(Receipt { stage, messages }) => {
+                write!(f, "Receipt({stage:?}, {} messages)", messages.len())
+            }
+            Self::AskAgain(AskAgain { first, last }) => write!(f, "AskAgain({first}..={last})"),
+            Self::ReadState(_) => f.write_str("ReadState"),
         }
     }
 }
@@ -276,7 +309,8 @@ mod tests {
         let error = Content::decode(&encoded).unwrap_err();
         assert_eq!(
             error,
-            DecodeError::Text {
+            DecodeError::Body {
+                kind: 1,
                 sequence: 0x0102_0304_0506_0708
             }
         );
@@ -299,7 +333,7 @@ mod tests {
             encoded[1] = 2;
             encoded.extend_from_slice(body);
             let sequence = 0x0102_0304_0506_0708;
-            assert_eq!(Content::decode(&encoded), Err(DecodeError::Reset { sequence }));
+            assert_eq!(Content::decode(&encoded), Err(DecodeError::Body { kind: 2, sequence }));
         }
     }
 
@@ -314,7 +348,80 @@ mod tests {
         assert_eq!(Content::decode(&encoded), Ok(nothing));
         encoded.push(0);
         let sequence = 0x0102_0304_0506_0708;
-        assert_eq!(Content::decode(&encoded), Err(DecodeError::Nothing { sequence }));
+        assert_eq!(Content::decode(&encoded), Err(DecodeError::Body { kind: 3, sequence }));
+    }
+
+    fn name(seed: u8) -> MessageName {
+        MessageName {
+            device: seed,
+            message: [seed; 16],
+        }
+    }
+
+    /// The bytes of a body behind its kind.
+    fn refused(kind: u8, body: &[u8]) -> bool {
+        let mut encoded = content("").encode().unwrap();
+        encoded[1] = kind;
+        encoded.extend_from_slice(body);
+        let sequence = 0x0102_0304_0506_0708;
+        Content::decode(&encoded) == Err(DecodeError::Body { kind, sequence })
+    }
+
+    #[test]
+    fn receipts_requests_and_read_states_have_the_documented_layouts_and_no_others() {
+        let receipt = Body::Receipt(Receipt {
+            stage: Stage::Read,
+            messages: vec![name(1), name(9)],
+        });
+        let expected = [[4, 2].as_slice(), &[1; 17], &[9; 17]].concat();
+        let ask = Body::AskAgain(AskAgain { first: 3, last: 4 });
+        let state = Body::ReadState(ReadState {
+            conversation: [7; 16],
+            until: name(2),
+        });
+        let layouts = [
+            (receipt, expected),
+            (ask, [[5].as_slice(), &3u64.to_be_bytes(), &4u64.to_be_bytes()].concat()),
+            (state, [[6].as_slice(), &[7; 16], &[2; 17]].concat()),
+        ];
+        for (body, expected) in layouts {
+            assert_eq!(body.to_bytes(), expected);
+            assert_eq!(Body::from_bytes(&expected), Ok(body.clone()));
+            let whole = Content { body, ..content("") };
+            assert_eq!(Content::decode(&whole.encode().unwrap()), Ok(whole));
+            let (kind, body) = (expected[0], &expected[1..]);
+            assert!(refused(kind, &body[..body.len() - 1]));
+            assert!(refused(kind, &[body, &[0]].concat()));
+            assert!(refused(kind, &[]));
+        }
+    }
+
+    #[test]
+    fn a_receipt_names_as_many_messages_as_fit_the_smallest_bucket() {
+        let receipt = |count: usize| Content {
+            body: Body::Receipt(Receipt {
+                stage: Stage::Delivered,
+                messages: vec![name(1); count],
+            }),
+            ..content("")
+        };
+        let bucket = |count| padding::bucket(receipt(count).encode().unwrap().len() + 1);
+        assert_eq!(bucket(MAX_RECEIPTED), Some(padding::FIRST_BUCKET_BYTES));
+        assert_ne!(bucket(MAX_RECEIPTED + 1), bucket(MAX_RECEIPTED));
+        for count in [0, MAX_RECEIPTED + 1] {
+            assert!(Content::decode(&receipt(count).encode().unwrap()).is_err());
+        }
+        assert!(refused(4, &[&[3], [0; 17].as_slice()].concat()));
+    }
+
+    #[test]
+    fn a_request_names_numbers_that_rise_and_not_too_many() {
+        let ask = |first: u64, last: u64| [first.to_be_bytes(), last.to_be_bytes()].concat();
+        for (first, last) in [(0, 1), (2, 1), (1, MAX_ASKED + 1), (1, u64::MAX), (0, u64::MAX)] {
+            assert!(refused(5, &ask(first, last)), "{first}..={last}");
+        }
+        assert!(!refused(5, &ask(1, MAX_ASKED)));
+        assert!(!refused(5, &ask(u64::MAX, u64::MAX)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::{
         StoreError, directory, identity, lists,
         messages::{self, NewMessage},
         offers,
-        outbox::{self, Entry, EntryId, Sealed},
+        outbox::{self, Entry, EntryId, Matter, Sealed},
         peers::{self, PeerId},
         sessions as session_rows,
         timeline::{self, Note},
@@ -182,7 +182,7 @@ pub(crate) fn prepare(
             };
             if unknown.is_empty() {
                 let so_far = entries.get(..=index).unwrap_or_default();
-                unknown = seal(tx, rng, me, &accounts, so_far, now_millis)?;
+                unknown = seal(tx, rng, &accounts, so_far, now_millis)?;
             }
             if !unknown.is_empty() {
                 // All of the conversation waits, so that its order holds.
@@ -210,19 +210,20 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
         .all(|sealed| was_sent.contains(&sealed.device));
     if complete {
         outbox::remove(tx, entry.id)?;
-        if let Some((peer, cause)) = entry.reset {
-            messages::delete(tx, entry.row)?;
-            effects.tell(Event::SessionReset {
+        match (entry.matter, &entry.body) {
+            (Matter::Message(row), _) => {
+                messages::set_state(tx, row, MessageState::Accepted)?;
+                effects.tell(Event::Accepted {
+                    message: entry.message,
+                });
+            }
+            (Matter::Control(Some(peer)), Body::Reset(reason)) => effects.tell(Event::SessionReset {
                 peer: peers::address(tx, peer)?,
                 initiated: true,
-                cause,
-            });
-            return Ok((true, effects));
+                cause: (*reason).into(),
+            }),
+            (Matter::Control(_), _) => {}
         }
-        messages::set_state(tx, entry.row, MessageState::Accepted)?;
-        effects.tell(Event::Accepted {
-            message: entry.message,
-        });
     }
     Ok((complete, effects))
 }
@@ -262,11 +263,10 @@ pub(crate) fn fail_all_to(
 fn give_up(tx: &Transaction<'_>, entry: &Entry, reason: FailureReason) -> Result<Effects, StoreError> {
     let mut effects = Effects::default();
     outbox::remove(tx, entry.id)?;
-    if entry.reset.is_some() {
-        messages::delete(tx, entry.row)?;
+    let Matter::Message(row) = entry.matter else {
         return Ok(effects);
-    }
-    messages::set_state(tx, entry.row, MessageState::Failed(reason))?;
+    };
+    messages::set_state(tx, row, MessageState::Failed(reason))?;
     effects.grew(timeline::append_note(
         tx,
         &Note::Failed {
@@ -326,7 +326,6 @@ fn unready(
 fn seal(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
-    me: &Me,
     accounts: &BTreeSet<AccountId>,
     entries: &[Entry],
     now_millis: u64,
@@ -344,7 +343,7 @@ fn seal(
                     registration: known.registration,
                 };
                 let missing = !sealed.iter().any(|sealed| sealed.device == device);
-                if missing && !seal_for(tx, rng, me, entry, (device, known.peer), now_millis)? {
+                if missing && !seal_for(tx, rng, entry, (device, known.peer), now_millis)? {
                     unready.insert(account);
                 }
             }
@@ -358,7 +357,6 @@ fn seal(
 fn seal_for(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
-    me: &Me,
     entry: &Entry,
     (device, peer): (RegisteredDevice, PeerId),
     now_millis: u64,
@@ -367,25 +365,25 @@ fn seal_for(
         return Ok(false);
     };
     if stored.session.post_quantum_step_is_overdue(now_millis)
-        && resets::request(tx, rng, me, device.address, ResetCause::Overdue, now_millis)?
+        && resets::request(tx, rng, device.address, ResetCause::Overdue, now_millis)?
     {
         return Ok(false);
     }
-    let body = match entry.reset {
-        None => Body::Text(entry.text.clone()),
-        Some((concerned, cause)) if concerned == peer => {
-            peers::set_reset_in(tx, peer, &stored.session.id())?;
-            Body::Reset(cause.into())
-        }
-        Some(_) => Body::Nothing,
+    let body = match entry.matter {
+        // It goes to all devices of the account, as every message does, and concerns one.
+        Matter::Control(Some(concerned)) if concerned != peer => Body::Nothing,
+        _ => entry.body.clone(),
     };
+    if let Body::Reset(_) = body {
+        peers::set_reset_in(tx, peer, &stored.session.id())?;
+    }
     let content = Content {
         sequence: directory::next_sequence(tx, device)?,
         sent_at_millis: entry.sent_at_millis,
         conversation: entry.recipient.to_bytes(),
         body,
     };
-    let plaintext = Zeroizing::new(content.encode().map_err(|_| StoreError::Damaged("text"))?);
+    let plaintext = Zeroizing::new(content.encode().map_err(|_| StoreError::Damaged("body"))?);
     let Some(ciphertext) = sessions::encrypt(tx, rng, stored, &plaintext, now_millis)? else {
         session_rows::retire_all(tx, peer, now_millis)?;
         return Ok(false);

@@ -69,7 +69,7 @@ fn open(
             // Not for a repetition.
             effects.send = effects.grew.is_some()
                 && resets::may_help(reason)
-                && resets::request(tx, rng, me, from, ResetCause::Unreadable, now_millis)?;
+                && resets::request(tx, rng, from, ResetCause::Unreadable, now_millis)?;
             return Ok(effects);
         }
         Err(DecryptFailure::Store(error)) => return Err(error),

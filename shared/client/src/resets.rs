@@ -10,16 +10,15 @@
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
+use waxwing_protocol::Body;
 use waxwing_wire::{DeviceAddress, MessageId};
 
 use crate::{
     events::{Effects, Event, ResetCause, UndecryptableReason},
-    messages::MessageState,
-    sessions::{Me, Settled},
+    sessions::Settled,
     store::{
         StoreError, directory,
-        messages::{self, NewMessage},
-        outbox,
+        outbox::{self, Control},
         peers::{self, Resetter},
         sessions,
     },
@@ -45,7 +44,6 @@ pub(crate) fn may_help(reason: UndecryptableReason) -> bool {
 pub(crate) fn request(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
-    me: &Me,
     device: DeviceAddress,
     cause: ResetCause,
     now_millis: u64,
@@ -57,22 +55,14 @@ pub(crate) fn request(
     {
         return Ok(false);
     }
-    let row = messages::insert(
-        tx,
-        &NewMessage {
-            id: MessageId::new(now_millis, rng),
-            from: me.address(),
-            conversation: device.account,
-            sequence: 0,
-            sent_at_millis: now_millis,
-            text: "",
-            own: true,
-            late: false,
-            unconfirmed: None,
-            state: MessageState::Pending,
-        },
-    )?;
-    outbox::append_reset(tx, row, device.account, (known.peer, cause))?;
+    let reset = Control {
+        message: MessageId::new(now_millis, rng),
+        recipient: device.account,
+        made_at_millis: now_millis,
+        body: Body::Reset(cause.into()),
+        concerns: Some(known.peer),
+    };
+    outbox::append_control(tx, &reset)?;
     sessions::retire_all(tx, known.peer, now_millis)?;
     Ok(true)
 }
@@ -171,8 +161,8 @@ mod tests {
     }
 
     fn give_up_sessions(party: &mut Party, peer: &Party) {
-        let (me, peer) = (party.me.clone(), peer.address());
-        let given_up = party.write(|tx, rng| request(tx, rng, &me, peer, ResetCause::Unreadable, NOW));
+        let peer = peer.address();
+        let given_up = party.write(|tx, rng| request(tx, rng, peer, ResetCause::Unreadable, NOW));
         assert!(given_up);
     }
 

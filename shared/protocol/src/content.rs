@@ -333,7 +333,10 @@ mod tests {
             encoded[1] = 2;
             encoded.extend_from_slice(body);
             let sequence = 0x0102_0304_0506_0708;
-            assert_eq!(Content::decode(&encoded), Err(DecodeError::Body { kind: 2, sequence }));
+            assert_eq!(
+                Content::decode(&encoded),
+                Err(DecodeError::Body { kind: 2, sequence })
+            );
         }
     }
 
@@ -348,7 +351,10 @@ mod tests {
         assert_eq!(Content::decode(&encoded), Ok(nothing));
         encoded.push(0);
         let sequence = 0x0102_0304_0506_0708;
-        assert_eq!(Content::decode(&encoded), Err(DecodeError::Body { kind: 3, sequence }));
+        assert_eq!(
+            Content::decode(&encoded),
+            Err(DecodeError::Body { kind: 3, sequence })
+        );
     }
 
     fn name(seed: u8) -> MessageName {
@@ -381,7 +387,10 @@ mod tests {
         });
         let layouts = [
             (receipt, expected),
-            (ask, [[5].as_slice(), &3u64.to_be_bytes(), &4u64.to_be_bytes()].concat()),
+            (
+                ask,
+                [[5].as_slice(), &3u64.to_be_bytes(), &4u64.to_be_bytes()].concat(),
+            ),
             (state, [[6].as_slice(), &[7; 16], &[2; 17]].concat()),
         ];
         for (body, expected) in layouts {

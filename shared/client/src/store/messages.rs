@@ -53,13 +53,6 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Messa
     Ok(MessageRow(tx.last_insert_rowid()))
 }
 
-/// Deletes a message that was never shown.
-pub(crate) fn delete(tx: &Transaction<'_>, message: MessageRow) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM messages WHERE id = ?1 AND position IS NULL")?
-        .execute([message.0])?;
-    Ok(())
-}
-
 /// Gives a message its place: from now on it is shown.
 pub(crate) fn place(tx: &Transaction<'_>, message: MessageRow, position: u64) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE messages SET position = ?2 WHERE id = ?1")?

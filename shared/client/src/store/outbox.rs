@@ -1,12 +1,12 @@
-//! Tables `outbox` and `ciphertexts`: messages on their way to the service.
+//! Tables `outbox` and `ciphertexts`: messages on their way to the service, those for people and those for devices.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params, types::Type};
+use waxwing_protocol::Body;
 use waxwing_wire::{AccountId, Ciphertext, MessageId, RegisteredDevice};
 
-use super::{StoreError, columns, messages::MessageRow, peers::PeerId, timeline};
-use crate::events::ResetCause;
+use super::{StoreError, columns, messages::MessageRow, peers::PeerId};
 
-/// The row of an entry. Rows rise in the order the app sent.
+/// The row of an entry. Rows rise in the order they were put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryId(i64);
 
@@ -21,13 +21,31 @@ impl EntryId {
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
-    pub(crate) row: MessageRow,
     pub(crate) message: MessageId,
     pub(crate) recipient: AccountId,
     pub(crate) sent_at_millis: u64,
-    pub(crate) text: String,
-    /// It has no text, but resets the sessions with this device.
-    pub(crate) reset: Option<(PeerId, ResetCause)>,
+    pub(crate) body: Body,
+    pub(crate) matter: Matter,
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matter {
+    /// A message for people.
+    Message(MessageRow),
+    /// Something between devices: for this one, the others get nothing; or for all.
+    Control(Option<PeerId>),
+}
+
+/// Something between devices, to be put into the outbox.
+pub(crate) struct Control {
+    /// The id it is sent under.
+    pub(crate) message: MessageId,
+    pub(crate) recipient: AccountId,
+    pub(crate) made_at_millis: u64,
+    pub(crate) body: Body,
+    /// The device it is for, or all.
+    pub(crate) concerns: Option<PeerId>,
 }
 
 /// What an entry was encrypted to: one device, and the bytes for it.
@@ -37,9 +55,9 @@ pub(crate) struct Sealed {
     pub(crate) ciphertext: Ciphertext,
 }
 
-const SELECT: &str = "SELECT outbox.id, messages.id, messages.message, recipient, sent_at, body,
-                             reset_of, reset_reason
-                      FROM outbox JOIN messages ON messages.id = outbox.message";
+const SELECT: &str = "SELECT outbox.id, recipient, outbox.message, coalesce(messages.message, name),
+                             coalesce(sent_at, made_at), messages.body, outbox.body, concerns
+                      FROM outbox LEFT JOIN messages ON messages.id = outbox.message";
 
 /// Puts a message at the end of the outbox.
 pub(crate) fn append(
@@ -47,26 +65,23 @@ pub(crate) fn append(
     message: MessageRow,
     recipient: AccountId,
 ) -> Result<EntryId, StoreError> {
-    tx.prepare_cached("INSERT INTO outbox (message, recipient) VALUES (?1, ?2)")?
-        .execute(params![message.0, recipient.to_bytes()])?;
+    tx.prepare_cached("INSERT INTO outbox (recipient, first, message) VALUES (?1, 0, ?2)")?
+        .execute(params![recipient.to_bytes(), message.0])?;
     Ok(EntryId(tx.last_insert_rowid()))
 }
 
-/// Puts a reset of the sessions with a device of the recipient into the outbox, before all else to it.
-pub(crate) fn append_reset(
-    tx: &Transaction<'_>,
-    message: MessageRow,
-    recipient: AccountId,
-    (peer, cause): (PeerId, ResetCause),
-) -> Result<(), StoreError> {
+/// Puts something between devices into the outbox: at its end, and a reset before all else to the recipient.
+pub(crate) fn append_control(tx: &Transaction<'_>, control: &Control) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT INTO outbox (message, recipient, reset_of, reset_reason) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO outbox (recipient, first, name, made_at, body, concerns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
-        message.0,
-        recipient.to_bytes(),
-        peer.0,
-        timeline::to_json(&cause)?
+        control.recipient.to_bytes(),
+        matches!(control.body, Body::Reset(_)),
+        control.message.to_bytes(),
+        columns::to_integer(control.made_at_millis),
+        control.body.to_bytes(),
+        control.concerns.map(|peer| peer.0),
     ])?;
     Ok(())
 }
@@ -74,21 +89,21 @@ pub(crate) fn append_reset(
 /// Whether the sessions with a device are being reset.
 pub(crate) fn is_resetting(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreError> {
     Ok(tx
-        .prepare_cached("SELECT 1 FROM outbox WHERE reset_of = ?1")?
+        .prepare_cached("SELECT 1 FROM outbox WHERE concerns = ?1 AND first = 1")?
         .exists([peer.0])?)
 }
 
-/// How many messages are not accepted yet.
+/// How many messages for people are not accepted yet.
 pub(crate) fn pending(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     let count = tx
-        .prepare_cached("SELECT count(*) FROM outbox WHERE reset_of IS NULL")?
+        .prepare_cached("SELECT count(*) FROM outbox WHERE message IS NOT NULL")?
         .query_row([], |row| columns::count(row, 0))?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// The recipients of all entries: those with a reset, then the one whose message waits longest.
 pub(crate) fn recipients(tx: &Transaction<'_>) -> Result<Vec<AccountId>, StoreError> {
-    let select = "SELECT recipient FROM outbox GROUP BY recipient ORDER BY max(reset_of) IS NULL, min(id)";
+    let select = "SELECT recipient FROM outbox GROUP BY recipient ORDER BY max(first) DESC, min(id)";
     let mut select = tx.prepare_cached(select)?;
     let rows = select.query_map([], |row| columns::account(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -100,16 +115,17 @@ pub(crate) fn entries_to(
     recipient: AccountId,
     count: Option<u64>,
 ) -> Result<Vec<Entry>, StoreError> {
-    let select = format!("{SELECT} WHERE recipient = ?1 ORDER BY reset_of IS NULL, outbox.id LIMIT ?2");
+    let select = format!("{SELECT} WHERE recipient = ?1 ORDER BY first DESC, outbox.id LIMIT ?2");
     let mut select = tx.prepare_cached(&select)?;
     let count = count.map_or(i64::MAX, columns::to_integer);
     let rows = select.query_map(params![recipient.to_bytes(), count], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The messages of all entries to a recipient.
+/// The messages for people among the entries to a recipient.
 pub(crate) fn rows_to(tx: &Transaction<'_>, recipient: AccountId) -> Result<Vec<MessageRow>, StoreError> {
-    let mut select = tx.prepare_cached("SELECT message FROM outbox WHERE recipient = ?1")?;
+    let select = "SELECT message FROM outbox WHERE recipient = ?1 AND message IS NOT NULL";
+    let mut select = tx.prepare_cached(select)?;
     let rows = select.query_map([recipient.to_bytes()], |row| row.get(0).map(MessageRow))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -163,15 +179,21 @@ pub(crate) fn sealed(tx: &Transaction<'_>, id: EntryId) -> Result<Vec<Sealed>, S
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    let matter = match columns::optional(row, 2, |row, at| Ok(MessageRow(row.get(at)?)))? {
+        Some(message) => Matter::Message(message),
+        None => Matter::Control(columns::optional(row, 7, |row, at| Ok(PeerId(row.get(at)?)))?),
+    };
+    let body = match matter {
+        Matter::Message(_) => Body::Text(row.get(5)?),
+        Matter::Control(_) => Body::from_bytes(&row.get::<_, Vec<u8>>(6)?)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(6, Type::Blob, Box::new(error)))?,
+    };
     Ok(Entry {
         id: EntryId(row.get(0)?),
-        row: MessageRow(row.get(1)?),
-        message: columns::message(row, 2)?,
-        recipient: columns::account(row, 3)?,
+        recipient: columns::account(row, 1)?,
+        message: columns::message(row, 3)?,
         sent_at_millis: columns::count(row, 4)?,
-        text: row.get(5)?,
-        reset: columns::optional(row, 6, |row, at| Ok(PeerId(row.get(at)?)))?
-            .map(|peer| Ok::<_, rusqlite::Error>((peer, timeline::from_json(&row.get::<_, String>(7)?, 7)?)))
-            .transpose()?,
+        body,
+        matter,
     })
 }

@@ -10,6 +10,7 @@ use super::{StoreError, in_use};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_one_message.sql"),
     include_str!("migrations/0002_accounts_and_devices.sql"),
+    include_str!("migrations/0003_bodies.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.
@@ -55,6 +56,41 @@ mod tests {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
         assert_eq!(version as usize, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn what_was_in_the_outbox_of_an_older_version_stays_there() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for migration in &MIGRATIONS[..2] {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        connection.pragma_update(None, "foreign_keys", "ON").unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO peers (id, account, device, keys) VALUES (5, x'01', 1, x'02');
+                 INSERT INTO messages VALUES (1, x'11', x'01', 1, x'03', 0, 70, 'hello', 1, 0, 2, NULL, 9, NULL);
+                 INSERT INTO messages VALUES (2, x'12', x'01', 1, x'03', 0, 71, '', 1, 0, 2, NULL, NULL, NULL);
+                 INSERT INTO outbox VALUES (3, 1, x'03', NULL, NULL);
+                 INSERT INTO outbox VALUES (4, 2, x'03', 5, '\"overdue\"');
+                 INSERT INTO ciphertexts VALUES (3, x'03', 1, 1, x'99');",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let rows = |select: &str| -> Vec<String> {
+            let mut select = connection.prepare(select).unwrap();
+            let rows = select.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        let select = "SELECT concat_ws(' ', id, first, message, hex(name), made_at, hex(body), concerns)
+                      FROM outbox ORDER BY id";
+        assert_eq!(rows(select), ["3 0 1", "4 1 12 71 0202 5"]);
+        assert_eq!(
+            rows("SELECT concat(entry, hex(ciphertext)) FROM ciphertexts"),
+            ["399"]
+        );
+        assert_eq!(rows("SELECT body FROM messages"), ["hello"]);
+        assert!(rows("SELECT \"table\" FROM pragma_foreign_key_check").is_empty());
     }
 
     #[test]

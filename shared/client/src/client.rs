@@ -206,7 +206,24 @@ impl Client {
         self.shared.events.observer(&self.shared.store).await
     }
 
-    /// The messages of a conversation, in the order they are to be shown.
+    /// A page of a conversation, in the order it is to be shown: the last `count` messages before a
+    /// [position](StoredMessage::position), or the last of all. What was read is not read again for the page before it, however
+    /// long the conversation is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn page(
+        &self,
+        conversation: AccountId,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        self.shared
+            .store
+            .read_now(|tx| messages::page(tx, conversation, before, count))
+    }
+
+    /// All messages of a conversation, in the order they are to be shown.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,8 +1,8 @@
 //! What becomes of an envelope.
 //!
-//! One transaction an envelope: the session's new state, the message, the deletion of a one-time prekey and
-//! the note that this envelope is dealt with are stored together or not at all. Only then may it be acked
-//! (I3). An envelope that cannot be read is noted with the reason and acked too, so that it does not stand
+//! One transaction, which a few envelopes may share: the session's new state, the message, the deletion of a
+//! one-time prekey and the note that this envelope is dealt with are stored together or not at all. Only then
+//! may it be acked (I3). An envelope that cannot be read is noted with the reason and acked too, so that it does not stand
 //! in the way of what follows (I13). Only if the store fails it is not acked: it comes again.
 
 use rand::CryptoRng;

@@ -15,11 +15,11 @@ use waxwing_wire::{Envelope, EnvelopeId, receive::Page};
 use super::{acks::AckQueue, keeper, pause, retry_after};
 use crate::{
     channel, clock,
-    events::{DisconnectReason, Event},
+    events::{DisconnectReason, Effects, Event, EventSink},
     receive::{self, Received},
     sessions::Me,
     shared::Shared,
-    store::StoreError,
+    store::{Store, StoreError},
     transport::{
         backoff::Backoff,
         requests::{Link, RequestError},
@@ -176,43 +176,27 @@ impl Mailbox<'_> {
         Ok(())
     }
 
-    /// Stores envelopes, each by a transaction of its own, and queues those for their ack. Gives back the rest from the
-    /// first on for which the own list is to be asked for. If the store fails the rest is left in the mailbox.
+    /// Stores envelopes and queues those for their ack. Gives back the rest from the first on for which the own list is to
+    /// be asked for. If the store fails the rest is left in the mailbox.
     async fn store_some(
         &self,
-        mut envelopes: VecDeque<Envelope>,
+        envelopes: VecDeque<Envelope>,
         own_list_is_new: bool,
     ) -> Result<VecDeque<Envelope>, DisconnectReason> {
         let (me, events) = (self.me.clone(), self.shared.events.clone());
-        let storing = self.shared.store.run(move |store| {
-            let (mut stored, mut ask, mut send) = (Vec::with_capacity(envelopes.len()), false, false);
-            while let Some(envelope) = envelopes.front() {
-                let now = clock::now_millis();
-                match store.write_now(|tx| {
-                    receive::envelope(tx, &mut clock::rng(), &me, envelope, own_list_is_new, now)
-                }) {
-                    Ok(Received::Dealt(effects)) => {
-                        ask |= effects.ask;
-                        send |= effects.send;
-                        events.publish(effects);
-                    }
-                    Ok(Received::AskForOwnList) => break,
-                    Err(error) => return (stored, ask, send, Err(error)),
-                }
-                stored.push(envelope.id);
-                envelopes.pop_front();
-            }
-            (stored, ask, send, Ok(envelopes))
-        });
-        let (stored, ask, send, result) = storing.await.map_err(failed)?;
-        self.queue.extend(stored);
-        if ask {
+        let storing = self
+            .shared
+            .store
+            .run(move |store| store_in_groups(store, &events, &me, envelopes, own_list_is_new));
+        let stored = storing.await.map_err(failed)?;
+        self.queue.extend(stored.ids);
+        if stored.ask {
             self.shared.lists_are_stale.notify_one();
         }
-        if send {
+        if stored.send {
             self.shared.outbox_grew.notify_one();
         }
-        result.map_err(failed)
+        stored.rest.map_err(failed)
     }
 
     async fn report_gaps(&self) -> Result<(), DisconnectReason> {
@@ -224,8 +208,125 @@ impl Mailbox<'_> {
     }
 }
 
+/// Envelopes that share a transaction. Each dirties the same pages as the one before, which are encrypted and written
+/// once for all of them, and the disk is waited for once; few enough that the first is shown at once.
+const GROUP: usize = 16;
+
+/// What became of envelopes.
+struct Stored {
+    /// Those that may be acked.
+    ids: Vec<EnvelopeId>,
+    ask: bool,
+    send: bool,
+    /// The others.
+    rest: Result<VecDeque<Envelope>, StoreError>,
+}
+
+/// Stores envelopes, some to a transaction. Where that fails they are tried one by one, so that one which the store does
+/// not take stands in the way of none before it.
+fn store_in_groups(
+    store: &Store,
+    events: &EventSink,
+    me: &Me,
+    mut envelopes: VecDeque<Envelope>,
+    own_list_is_new: bool,
+) -> Stored {
+    let (mut ids, mut ask, mut send) = (Vec::with_capacity(envelopes.len()), false, false);
+    let rest = loop {
+        let size = envelopes.len().min(GROUP);
+        let group = envelopes.iter().take(size);
+        let dealt = match store_together(store, me, group, own_list_is_new) {
+            Err(_) if size > 1 => {
+                let first = envelopes.iter().take(1);
+                store_together(store, me, first, own_list_is_new).map(|(count, effects)| (count, 1, effects))
+            }
+            dealt => dealt.map(|(count, effects)| (count, size, effects)),
+        };
+        let (count, tried, effects) = match dealt {
+            Ok(dealt) => dealt,
+            Err(error) => break Err(error),
+        };
+        ask |= effects.ask;
+        send |= effects.send;
+        events.publish(effects);
+        ids.extend(envelopes.drain(..count).map(|envelope| envelope.id));
+        if count < tried || envelopes.is_empty() {
+            break Ok(envelopes);
+        }
+    };
+    Stored { ids, ask, send, rest }
+}
+
+/// Stores envelopes by one transaction, up to the first for which the own list is to be asked for. Returns how many.
+fn store_together<'a>(
+    store: &Store,
+    me: &Me,
+    envelopes: impl Iterator<Item = &'a Envelope>,
+    own_list_is_new: bool,
+) -> Result<(usize, Effects), StoreError> {
+    store.write_now(|tx| {
+        let (mut count, mut effects) = (0, Effects::default());
+        for envelope in envelopes {
+            let now = clock::now_millis();
+            match receive::envelope(tx, &mut clock::rng(), me, envelope, own_list_is_new, now)? {
+                Received::Dealt(more) => effects.merge(more),
+                Received::AskForOwnList => break,
+            }
+            count += 1;
+        }
+        Ok((count, effects))
+    })
+}
+
 /// A store that fails may work again later; until then nothing is acked.
 pub(super) fn failed(error: StoreError) -> DisconnectReason {
     tracing::error!(%error, "the store failed");
     DisconnectReason::Store
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Party, account};
+
+    /// I13: as before there were groups.
+    #[test]
+    fn an_envelope_that_the_store_does_not_take_stands_in_the_way_of_none_before_it() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        let count = GROUP + 3;
+        let sent: Vec<_> = (0..count)
+            .flat_map(|number| alice.send(bob.account(), &number.to_string()))
+            .map(|carried| carried.envelope)
+            .collect();
+        let refused = GROUP + 1;
+        bob.write(|tx, _| {
+            let trigger = format!(
+                "CREATE TRIGGER refusal BEFORE INSERT ON messages WHEN NEW.body = '{refused}'
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            );
+            Ok(tx.execute_batch(&trigger)?)
+        });
+        let store = |bob: &Party, envelopes: Vec<Envelope>| {
+            store_in_groups(
+                &bob.store,
+                &EventSink::default(),
+                &bob.me,
+                envelopes.into(),
+                false,
+            )
+        };
+        let stored = store(&bob, sent.clone());
+        assert!(stored.rest.is_err());
+        assert_eq!(stored.ids.len(), refused);
+        assert_eq!(bob.texts().len(), refused);
+
+        bob.write(|tx, _| Ok(tx.execute_batch("DROP TRIGGER refusal")?));
+        let stored = store(&bob, sent);
+        assert!(stored.rest.is_ok_and(|rest| rest.is_empty()));
+        assert_eq!(stored.ids.len(), count);
+        let expected: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+        assert_eq!(bob.texts(), expected);
+    }
 }

@@ -94,6 +94,28 @@ pub(crate) fn of_conversation(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The last of them before a position, in order.
+pub(crate) fn page(
+    tx: &Transaction<'_>,
+    conversation: AccountId,
+    before: Option<u64>,
+    count: usize,
+) -> Result<Vec<StoredMessage>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
+                failure, unconfirmed
+         FROM messages WHERE conversation = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
+    )?;
+    let bounds = params![
+        conversation.to_bytes(),
+        columns::to_integer(before.unwrap_or(u64::MAX)),
+        columns::to_integer(count as u64),
+    ];
+    let mut page = select.query_map(bounds, read)?.collect::<Result<Vec<_>, _>>()?;
+    page.reverse();
+    Ok(page)
+}
+
 /// Reads a message from the columns that [`of_conversation`] and [`timeline::events_between`] select, in
 /// their order from the first.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
@@ -135,4 +157,36 @@ fn to_columns(state: MessageState) -> Result<(i64, Option<String>), StoreError> 
         MessageState::Accepted => (ACCEPTED, None),
         MessageState::Failed(reason) => (FAILED, Some(timeline::to_json(&reason)?)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Party, account};
+
+    #[test]
+    fn pages_joined_are_the_conversation_and_each_is_found_by_the_index() {
+        let mut alice = Party::new(account(1), 1, 11);
+        for number in 0..25 {
+            alice.write_to(account(2), &number.to_string());
+            alice.write_to(account(3), "to somebody else");
+        }
+        let (mut before, mut joined) = (None, Vec::new());
+        loop {
+            let page = alice.write(|tx, _| page(tx, account(2), before, 10));
+            let Some(first) = page.first() else { break };
+            assert!(page.len() <= 10);
+            before = Some(first.position);
+            joined.splice(0..0, page);
+        }
+        let all = alice.write(|tx, _| of_conversation(tx, account(2)));
+        assert_eq!((all.len(), all), (25, joined));
+
+        let plan: String = alice.write(|tx, _| {
+            let query = "EXPLAIN QUERY PLAN SELECT * FROM messages WHERE conversation = ?1 AND position < ?2
+                         ORDER BY position DESC LIMIT ?3";
+            Ok(tx.query_row(query, params![[0_u8; 16], 1, 1], |row| row.get(3))?)
+        });
+        assert!(plan.contains("conversation_order"), "{plan}");
+    }
 }

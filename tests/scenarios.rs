@@ -8,6 +8,7 @@ mod device_list;
 mod directory_changes;
 mod expired;
 mod key_change;
+mod killed_client;
 mod limits;
 mod linked_devices;
 mod linking;

@@ -17,6 +17,7 @@ mod offline_delivery;
 mod other_language;
 mod prekey_life;
 mod processes;
+mod receipts;
 mod reconnect;
 mod reference_decoder;
 mod registration;

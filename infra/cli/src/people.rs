@@ -7,7 +7,7 @@ use std::{
 
 use waxwing_client::{
     Client, ClientConfig, Code, DeviceAddress, DeviceName, Event, LinkError, NameError, OpenError,
-    PhoneNumber, RegisterError, StoreError, StoreLocation, keys::KeyFile,
+    PhoneNumber, ReceiptSettings, RegisterError, StoreError, StoreLocation, keys::KeyFile,
 };
 use waxwing_local::{outbox::OutboxMessage, runner::Runner};
 
@@ -96,7 +96,7 @@ pub async fn register_as(
     runner: &Runner,
     number: &PhoneNumber,
 ) -> Result<Device, PeopleError> {
-    let client = open(name, config).await?;
+    let client = open_without_receipts(name, config).await?;
     let refused = |error| PeopleError::Register(name.to_owned(), error);
     client.request_code(number).await.map_err(refused)?;
     let code = code_for(number, &runner.outbox()).ok_or_else(|| PeopleError::NoCode(name.to_owned()))?;
@@ -127,7 +127,7 @@ pub fn code_in(text: &str) -> Option<Code> {
 /// # Errors
 /// [`PeopleError`].
 pub async fn link(first: &Device, name: &str, config: ClientConfig) -> Result<Device, PeopleError> {
-    let client = open(name, config).await?;
+    let client = open_without_receipts(name, config).await?;
     let refused = |error| PeopleError::Link(name.to_owned(), error);
     let called = DeviceName::new(name).map_err(|error| PeopleError::Name(name.to_owned(), error))?;
     let mut events = first
@@ -172,6 +172,18 @@ pub async fn open(name: &str, config: ClientConfig) -> Result<Client, PeopleErro
     Client::open(config)
         .await
         .map_err(|error| PeopleError::Open(name.to_owned(), error))
+}
+
+/// Opens the store of a device whose messages are counted: receipts, which are messages too, would be counted with them.
+async fn open_without_receipts(name: &str, config: ClientConfig) -> Result<Client, PeopleError> {
+    let client = open(name, config).await?;
+    let none = ReceiptSettings {
+        delivered: false,
+        read: false,
+    };
+    let set = client.set_receipts(none).await;
+    set.map_err(|error| PeopleError::Store(name.to_owned(), error))?;
+    Ok(client)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use waxwing_wire::DeviceAddress;
 
 use crate::{
     events::Effects,
+    read_state,
     store::{
         StoreError,
         channels::{self, Channel},
@@ -152,7 +153,9 @@ fn release(
 
 fn show(tx: &Transaction<'_>, message: Option<MessageRow>, effects: &mut Effects) -> Result<(), StoreError> {
     if let Some(message) = message {
-        effects.grew(timeline::append_received(tx, message)?);
+        let place = timeline::append_received(tx, message)?;
+        read_state::placed(tx, message, place)?;
+        effects.grew(place);
     }
     Ok(())
 }

@@ -18,14 +18,16 @@ use crate::{
     events::Events,
     linking::{self, LinkError, LinkRequestId},
     lock::{self, LockError},
-    messages::StoredMessage,
+    messages::{Conversation, StoredMessage},
     offers,
     outbox::{self, SendError},
     prekeys::{self, UploadError},
+    read_state,
+    receipts::{self, ReceiptSettings},
     registration::{self, ConfirmedNumber, RegisterError},
     safety::{self, VerifyError},
     shared::{OpenError, Shared},
-    store::{StoreError, identity, messages},
+    store::{StoreError, identity, messages, settings},
     trust::{self, Fingerprint, TrustError},
 };
 
@@ -231,6 +233,64 @@ impl Client {
         self.shared
             .store
             .read_now(|tx| messages::of_conversation(tx, conversation))
+    }
+
+    /// All conversations, the one with the newest message first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
+        self.shared.store.read_now(messages::conversations)
+    }
+
+    /// Says that the person has read a conversation up to the message at this
+    /// [`position`](StoredMessage::position). The own other devices learn it, and the contact, if
+    /// [`set_receipts`](Self::set_receipts) lets it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mark_read(&self, conversation: AccountId, until: u64) -> Result<(), StoreError> {
+        let Some(me) = self.shared.me() else {
+            return Ok(());
+        };
+        let marked = self.shared.store.write(move |tx| {
+            let (rng, now) = (&mut clock::rng(), clock::now_millis());
+            read_state::read_here(tx, rng, &me, conversation, until, now)
+        });
+        if marked.await? {
+            self.shared.outbox_grew.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets a stranger in: from now on this account gets receipts, as those do that this person wrote to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn let_in(&self, account: AccountId) -> Result<(), StoreError> {
+        let written = self
+            .shared
+            .store
+            .write(move |tx| settings::add_contact(tx, account));
+        written.await
+    }
+
+    /// Which receipts this device sends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn receipts(&self) -> Result<ReceiptSettings, StoreError> {
+        self.shared.store.read_now(settings::receipts)
+    }
+
+    /// Sets which receipts this device sends; each device of an account has a setting of its own. What waits and is
+    /// switched off is not sent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_receipts(&self, settings: ReceiptSettings) -> Result<(), StoreError> {
+        let written = self.shared.store.write(move |tx| receipts::set(tx, settings));
+        written.await
     }
 
     /// Replaces the signed prekey that others open sessions with now; it is done every week anyway. The old one is

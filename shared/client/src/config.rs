@@ -106,6 +106,9 @@ pub struct Timings {
     /// How long a new message waits for others to share a frame with. Zero sends at once; an app that can wait, say,
     /// a second pays for fewer frames, invocations and replies. Default zero.
     pub send_linger: Duration,
+    /// How long a receipt of *delivered* waits at least, and twice as long at most: others share its message then, and
+    /// it does not tell when exactly a message arrived. Default 2 s.
+    pub receipt_linger: Duration,
     /// How long a message waits for an earlier one of its channel, once the mailbox is drained, before the
     /// gap is reported. A sender has a few messages under way at once and repeats what was not accepted,
     /// which after a broken connection takes seconds. Default 30 s.
@@ -130,6 +133,7 @@ impl Default for Timings {
             ping_after: Duration::from_secs(60),
             ack_linger: Duration::from_secs(30),
             send_linger: Duration::ZERO,
+            receipt_linger: Duration::from_secs(2),
             gap_wait: Duration::from_secs(30),
             unauthorized_wait: Duration::from_secs(5 * 60),
             taken_over_wait: Duration::from_secs(5),

@@ -29,7 +29,7 @@ mod reader;
 use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use waxwing_protocol::content::ResetReason;
+use waxwing_protocol::content::{ResetReason, Stage};
 use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId, frame::RemovalReason};
 
 pub(crate) use reader::EventSink;
@@ -141,6 +141,21 @@ pub enum Event {
     Accepted {
         /// The message.
         message: MessageId,
+    },
+    /// An account tells how far messages got that it was sent: a device of it stored them, or the person read them. The
+    /// store has it already.
+    Receipt {
+        /// The recipient.
+        from: AccountId,
+        /// How far.
+        stage: Stage,
+        /// Which messages.
+        messages: Vec<MessageId>,
+    },
+    /// Messages of a conversation were read on another device of the own account.
+    ReadElsewhere {
+        /// The conversation.
+        conversation: AccountId,
     },
     /// Envelopes were deleted from the own mailbox.
     Acked {

@@ -66,6 +66,8 @@ mod messages;
 mod offers;
 mod outbox;
 mod prekeys;
+mod read_state;
+mod receipts;
 mod receive;
 mod registration;
 mod resets;
@@ -87,9 +89,10 @@ pub use devices::{DevicesError, OwnDevice};
 pub use events::{DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason};
 pub use linking::{LinkError, LinkRequestId};
 pub use lock::LockError;
-pub use messages::{MessageState, StoredMessage};
+pub use messages::{Conversation, MessageState, StoredMessage};
 pub use outbox::{MAX_TEXT_BYTES, SendError};
 pub use prekeys::UploadError;
+pub use receipts::ReceiptSettings;
 pub use registration::{ConfirmedNumber, RegisterError};
 pub use safety::VerifyError;
 pub use shared::OpenError;
@@ -97,6 +100,7 @@ pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};
 pub use trust::{DeviceChange, Fingerprint, ListError, TrustError};
 pub use waxwing_protocol::{
+    content::Stage as ReceiptStage,
     linking::{DeviceName, NameError},
     passphrase::{Passphrase, PassphraseError},
     pin::{Pin, PinError},

@@ -34,18 +34,36 @@ pub struct StoredMessage {
     pub state: MessageState,
 }
 
-/// How far a message got.
+/// A person to write with, or oneself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The other account.
+    pub account: AccountId,
+    /// The newest message.
+    pub newest: StoredMessage,
+    /// How many received messages the person has not read.
+    pub unread: u64,
+}
+
+/// How far a message got. A message of the own account goes from *pending* to *read*; it may leave out states, and never
+/// goes back but from *sent* to *held*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageState {
-    /// Sent by another device.
+    /// Sent by another device, also one of the own account of which no receipt came.
     Received,
-    /// Sent by this device; in its outbox.
+    /// Sent by this device; in its outbox, and not handed to the network yet.
     Pending,
+    /// Sent by this device; handed to the network, and not answered yet. It is handed over again until it is.
+    Sent,
     /// Sent by this device; in its outbox until the app answers whether it trusts the recipient's new account key.
     Held,
     /// Sent by this device; in the mailboxes of all its recipients' devices.
     Accepted,
+    /// A device of the recipient stored it.
+    Delivered,
+    /// The recipient read it.
+    Read,
     /// Sent by this device; given up.
     Failed(FailureReason),
 }

@@ -27,7 +27,7 @@ use crate::{
     directory::{self as directory_logic, Plan},
     events::{Effects, Event, FailureReason, ResetCause},
     messages::MessageState,
-    resets,
+    receipts, resets,
     sessions::{self, Me},
     shared::Shared,
     store::{
@@ -36,7 +36,7 @@ use crate::{
         offers,
         outbox::{self, Entry, EntryId, Matter, Sealed},
         peers::{self, PeerId},
-        sessions as session_rows,
+        sessions as session_rows, settings,
         timeline::{self, Note},
     },
     under_way::{UnderWay, WINDOW},
@@ -122,6 +122,7 @@ pub(crate) fn append(
             },
         },
     )?;
+    settings::add_contact(tx, to)?;
     timeline::append_sent(tx, row)?;
     outbox::append(tx, row, to)?;
     Ok(id)
@@ -158,6 +159,8 @@ pub(crate) struct Prepared {
     pub(crate) outgoing: Vec<Outgoing>,
     /// Accounts of which something must be learned first.
     pub(crate) learn: BTreeSet<AccountId>,
+    /// When there is a receipt to send.
+    pub(crate) next_receipt: Option<u64>,
 }
 
 /// Encrypts what may leave now.
@@ -168,7 +171,10 @@ pub(crate) fn prepare(
     mut under_way: UnderWay,
     now_millis: u64,
 ) -> Result<Prepared, StoreError> {
-    let mut prepared = Prepared::default();
+    let mut prepared = Prepared {
+        next_receipt: receipts::leave(tx, rng, now_millis)?,
+        ..Prepared::default()
+    };
     for recipient in outbox::recipients(tx)? {
         let entries = outbox::entries_to(tx, recipient, Some(WINDOW))?;
         let accounts = accounts(tx, me, recipient, now_millis)?;
@@ -190,6 +196,9 @@ pub(crate) fn prepare(
                 break;
             }
             under_way.leave(recipient, entry.id);
+            if let Matter::Message(row) = entry.matter {
+                messages::raise(tx, row, MessageState::Sent)?;
+            }
             prepared.outgoing.push(outgoing(tx, &accounts, entry)?);
         }
     }
@@ -212,7 +221,7 @@ pub(crate) fn accepted(tx: &Transaction<'_>, sent: &Outgoing) -> Result<(bool, E
         outbox::remove(tx, entry.id)?;
         match (entry.matter, &entry.body) {
             (Matter::Message(row), _) => {
-                messages::set_state(tx, row, MessageState::Accepted)?;
+                messages::raise(tx, row, MessageState::Accepted)?;
                 effects.tell(Event::Accepted {
                     message: entry.message,
                 });

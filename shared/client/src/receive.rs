@@ -14,13 +14,13 @@ use crate::{
     channel::{self, Place},
     events::{Effects, Event, ResetCause, UndecryptableReason},
     messages::MessageState,
-    resets,
+    read_state, receipts, resets,
     sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
         StoreError, channels, directory, lists,
         messages::{self, NewMessage},
         peers::{self, PeerId},
-        received,
+        received, settings,
         timeline::{self, Note},
     },
 };
@@ -89,7 +89,7 @@ fn open(
         effects.merge(bear_witness(tx, from, settled.peer, (sequence, &plaintext))?);
     }
     effects.merge(match admit(me.address().account, from, standing, content) {
-        Ok(message) => store(tx, envelope.id, settled, &message, now_millis)?,
+        Ok(message) => store(tx, rng, me, (envelope.id, settled), &message, now_millis)?,
         Err(reason) => {
             let mut refused = bury(tx, envelope.id, reason, now_millis)?;
             if let Some(sequence) = sequence {
@@ -147,8 +147,9 @@ fn admit(
 
 fn store(
     tx: &Transaction<'_>,
-    id: EnvelopeId,
-    settled: Settled,
+    rng: &mut impl CryptoRng,
+    me: &Me,
+    (id, settled): (EnvelopeId, Settled),
     message: &Admitted,
     now_millis: u64,
 ) -> Result<Effects, StoreError> {
@@ -158,21 +159,16 @@ fn store(
         own,
         unconfirmed,
     } = message;
-    let text = match &content.body {
-        Body::Text(text) => text,
-        Body::Reset(reason) => {
-            let mut effects = resets::obey(tx, id.from, settled, (*reason).into(), now_millis)?;
-            effects.merge(channel::arrive(
-                tx,
-                settled.peer,
-                content.sequence,
-                None,
-                now_millis,
-            )?);
-            return Ok(effects);
-        }
-        // A kind this version can decode and does not show.
-        _ => return channel::arrive(tx, settled.peer, content.sequence, None, now_millis),
+    let Body::Text(text) = &content.body else {
+        let mut effects = obey(tx, me, (id, settled), message, now_millis)?;
+        effects.merge(channel::arrive(
+            tx,
+            settled.peer,
+            content.sequence,
+            None,
+            now_millis,
+        )?);
+        return Ok(effects);
     };
     let channel = channels::load(tx, settled.peer)?;
     let row = messages::insert(
@@ -190,7 +186,34 @@ fn store(
             state: MessageState::Received,
         },
     )?;
-    channel::arrive(tx, settled.peer, content.sequence, Some(row), now_millis)
+    let mut effects = channel::arrive(tx, settled.peer, content.sequence, Some(row), now_millis)?;
+    if *own {
+        settings::add_contact(tx, *conversation)?;
+    } else if !unconfirmed {
+        effects.send = receipts::stored(tx, rng, id, me.receipt_linger, now_millis)?;
+    }
+    Ok(effects)
+}
+
+/// Does what a message between devices asks for. One whose sender is on no trusted list may reset its sessions, and
+/// nothing else.
+fn obey(
+    tx: &Transaction<'_>,
+    me: &Me,
+    (id, settled): (EnvelopeId, Settled),
+    message: &Admitted,
+    now_millis: u64,
+) -> Result<Effects, StoreError> {
+    let (own, us) = (message.own, me.address().account);
+    match &message.content.body {
+        Body::Reset(reason) => resets::obey(tx, id.from, settled, (*reason).into(), now_millis),
+        _ if message.unconfirmed => Ok(Effects::default()),
+        Body::Receipt(receipt) if own => receipts::take_own(tx, message.conversation, receipt),
+        Body::Receipt(receipt) => receipts::take(tx, us, message.conversation, receipt),
+        Body::ReadState(state) if own => read_state::take(tx, state),
+        // Nothing, what only own devices may say, and kinds that this version can decode and does not obey.
+        _ => Ok(Effects::default()),
+    }
 }
 
 /// Tells of a session that was opened, and says how its sender stands. Of one who is not on a list known here, the

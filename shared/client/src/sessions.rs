@@ -4,6 +4,8 @@
 //! devices opened one at once, which are replaced by another, and which to forget. Every session of the store
 //! decrypts. Here they meet the store.
 
+use std::time::Duration;
+
 use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::{
@@ -30,6 +32,8 @@ pub(crate) struct Me {
     pub(crate) keys: DeviceKeys,
     pub(crate) device: RegisteredDevice,
     pub(crate) credentials: Credentials,
+    /// How long a receipt waits for company.
+    pub(crate) receipt_linger: Duration,
 }
 
 impl Me {

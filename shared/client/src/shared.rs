@@ -149,6 +149,7 @@ impl Shared {
                 device,
                 audience: self.service.audience.clone(),
             },
+            receipt_linger: self.timings.receipt_linger,
         }))
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use rand::{SeedableRng, rngs::StdRng};
@@ -45,6 +46,9 @@ use crate::{
 
 /// A moment to begin at.
 pub(crate) const NOW: u64 = 1_800_000_000_000;
+
+/// How long receipts wait for company.
+pub(crate) const RECEIPT_LINGER: Duration = Duration::from_secs(2);
 
 /// One device with a store of its own.
 pub(crate) struct Party {
@@ -159,6 +163,7 @@ impl Party {
                 device: registered,
                 audience: "test".to_owned(),
             },
+            receipt_linger: RECEIPT_LINGER,
             keys: this.keys,
             device: registered,
         };

@@ -60,6 +60,7 @@ pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> Disconnec
         under_way: UnderWay::default(),
         tries: BTreeMap::new(),
         gathering: false,
+        receipt_at: None,
     };
     loop {
         if let Err(reason) = pump.step().await {
@@ -77,6 +78,8 @@ struct Pump<'a> {
     tries: BTreeMap<EntryId, Tries>,
     /// Whether new messages wait for company.
     gathering: bool,
+    /// When the pump wakes up for a receipt.
+    receipt_at: Option<u64>,
 }
 
 /// What was tried for one message.
@@ -89,6 +92,8 @@ struct Tries {
 enum Done {
     Sent(Vec<Outgoing>, Result<Vec<Outcome>, RequestError>),
     Gathered,
+    /// A receipt is due.
+    Due,
     Rested(EntryId),
     Learned(AccountId, Result<(), LearnError>),
 }
@@ -135,6 +140,9 @@ impl<'a> Pump<'a> {
             .write(move |tx| outbox::prepare(tx, &mut clock::rng(), &me, under_way, clock::now_millis()))
             .await
             .map_err(failed)?;
+        if let Some(due) = prepared.next_receipt {
+            self.wake_at(due);
+        }
         // The transaction is committed: from here on bytes may leave.
         for frame in frames(prepared.outgoing) {
             for outgoing in &frame {
@@ -157,10 +165,21 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
+    /// Wakes up when a receipt is due, unless that happens earlier anyway.
+    fn wake_at(&mut self, due: u64) {
+        if self.receipt_at.is_none_or(|at| due < at) {
+            self.receipt_at = Some(due);
+            let wait = Duration::from_millis(due.saturating_sub(clock::now_millis()));
+            self.jobs
+                .push(tokio::time::sleep(wait).map(|()| Done::Due).boxed());
+        }
+    }
+
     async fn take(&mut self, done: Done) -> Result<(), DisconnectReason> {
         match done {
             Done::Rested(entry) => self.under_way.release(entry),
             Done::Gathered => self.gathering = false,
+            Done::Due => self.receipt_at = None,
             Done::Sent(frame, Ok(outcomes)) => {
                 for (sent, outcome) in frame.into_iter().zip(outcomes) {
                     self.answered(sent, outcome).await?;

@@ -1,12 +1,12 @@
 //! Table `messages`: what was written and received, as plaintext.
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use waxwing_wire::{AccountId, DeviceAddress, MessageId};
 
 use super::{StoreError, columns, peers::PeerId, timeline};
 use crate::{
     events::FailureReason,
-    messages::{MessageState, StoredMessage},
+    messages::{Conversation, MessageState, StoredMessage},
 };
 
 /// The row of a message.
@@ -68,7 +68,7 @@ pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreE
     Ok(confirmed > 0)
 }
 
-/// Stores how far a message got.
+/// Stores how far a message got, whatever was stored before.
 pub(crate) fn set_state(
     tx: &Transaction<'_>,
     message: MessageRow,
@@ -80,18 +80,147 @@ pub(crate) fn set_state(
     Ok(())
 }
 
+/// Stores that a message got further. What was known to be further stays.
+pub(crate) fn raise(
+    tx: &Transaction<'_>,
+    message: MessageRow,
+    state: MessageState,
+) -> Result<(), StoreError> {
+    let (state, failure) = to_columns(state)?;
+    let raise = format!("UPDATE messages SET state = ?2, failure = ?3 WHERE id = ?1 AND {IS_NOT_AS_FAR}");
+    tx.prepare_cached(&raise)?
+        .execute(params![message.0, state, failure])?;
+    Ok(())
+}
+
+/// The same for a message of this account to another, by its name. Returns whether it was not known.
+pub(crate) fn raise_named(
+    tx: &Transaction<'_>,
+    (from, message): (DeviceAddress, MessageId),
+    conversation: AccountId,
+    state: MessageState,
+) -> Result<bool, StoreError> {
+    let (state, failure) = to_columns(state)?;
+    let raise = format!(
+        "UPDATE messages SET state = ?2, failure = ?3
+         WHERE account = ?1 AND device = ?4 AND message = ?5 AND conversation = ?6 AND own = 1 AND {IS_NOT_AS_FAR}"
+    );
+    let raised = tx.prepare_cached(&raise)?.execute(params![
+        from.account.to_bytes(),
+        state,
+        failure,
+        from.device.get(),
+        message.to_bytes(),
+        conversation.to_bytes(),
+    ])?;
+    Ok(raised > 0)
+}
+
+/// The place of a received message of a conversation, if it is shown.
+pub(crate) fn place_of(
+    tx: &Transaction<'_>,
+    (from, message): (DeviceAddress, MessageId),
+    conversation: AccountId,
+) -> Result<Option<u64>, StoreError> {
+    let place = tx
+        .prepare_cached(
+            "SELECT position FROM messages
+             WHERE account = ?1 AND device = ?2 AND message = ?3 AND conversation = ?4 AND own = 0",
+        )?
+        .query_row(
+            params![
+                from.account.to_bytes(),
+                from.device.get(),
+                message.to_bytes(),
+                conversation.to_bytes()
+            ],
+            |row| columns::optional(row, 0, columns::count),
+        )
+        .optional()?;
+    Ok(place.flatten())
+}
+
+/// Marks the messages of a conversation up to a place as read. Returns those that were not, in order.
+pub(crate) fn mark_read(
+    tx: &Transaction<'_>,
+    conversation: AccountId,
+    until: u64,
+) -> Result<Vec<(DeviceAddress, MessageId)>, StoreError> {
+    let bounds = params![conversation.to_bytes(), columns::to_integer(until)];
+    let mut select = tx.prepare_cached(
+        "SELECT account, device, message FROM messages
+         WHERE conversation = ?1 AND own = 0 AND read = 0 AND position <= ?2 ORDER BY position",
+    )?;
+    let rows = select.query_map(bounds, |row| {
+        Ok((columns::address(row, 0)?, columns::message(row, 2)?))
+    })?;
+    let unread = rows.collect::<Result<_, _>>()?;
+    tx.prepare_cached(
+        "UPDATE messages SET read = 1 WHERE conversation = ?1 AND own = 0 AND read = 0 AND position <= ?2",
+    )?
+    .execute(bounds)?;
+    Ok(unread)
+}
+
+/// Marks one message of a conversation as read, by its place. Returns whether it was not.
+pub(crate) fn mark_one_read(
+    tx: &Transaction<'_>,
+    conversation: AccountId,
+    place: u64,
+) -> Result<bool, StoreError> {
+    let marked = tx
+        .prepare_cached(
+            "UPDATE messages SET read = 1 WHERE conversation = ?1 AND own = 0 AND read = 0 AND position = ?2",
+        )?
+        .execute(params![conversation.to_bytes(), columns::to_integer(place)])?;
+    Ok(marked > 0)
+}
+
+const COLUMNS: &str =
+    "position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
+                       failure, unconfirmed";
+
 /// The messages of a conversation that have their place, in order.
 pub(crate) fn of_conversation(
     tx: &Transaction<'_>,
     conversation: AccountId,
 ) -> Result<Vec<StoredMessage>, StoreError> {
-    let mut select = tx.prepare_cached(
-        "SELECT position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
-                failure, unconfirmed
-         FROM messages WHERE conversation = ?1 AND position IS NOT NULL ORDER BY position",
-    )?;
+    let select = format!(
+        "SELECT {COLUMNS} FROM messages WHERE conversation = ?1 AND position IS NOT NULL ORDER BY position"
+    );
+    let mut select = tx.prepare_cached(&select)?;
     let rows = select.query_map([conversation.to_bytes()], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Every conversation, the one with the newest message first.
+pub(crate) fn conversations(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT conversation, max(position),
+                (SELECT count(*) FROM messages AS unread
+                 WHERE unread.conversation = messages.conversation AND read = 0 AND own = 0 AND position IS NOT NULL)
+         FROM messages WHERE position IS NOT NULL GROUP BY conversation ORDER BY 2 DESC",
+    )?;
+    let rows = select.query_map([], |row| {
+        Ok((
+            columns::account(row, 0)?,
+            columns::count(row, 1)?,
+            columns::count(row, 2)?,
+        ))
+    })?;
+    rows.map(|row| {
+        let (account, newest, unread) = row?;
+        let select = format!("SELECT {COLUMNS} FROM messages WHERE position = ?1");
+        let newest = tx
+            .prepare_cached(&select)?
+            .query_row([columns::to_integer(newest)], read)?;
+        Ok(Conversation {
+            account,
+            newest,
+            unread,
+        })
+    })
+    .collect()
 }
 
 /// The last of them before a position, in order.
@@ -101,11 +230,10 @@ pub(crate) fn page(
     before: Option<u64>,
     count: usize,
 ) -> Result<Vec<StoredMessage>, StoreError> {
-    let mut select = tx.prepare_cached(
-        "SELECT position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
-                failure, unconfirmed
-         FROM messages WHERE conversation = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3",
-    )?;
+    let select = format!(
+        "SELECT {COLUMNS} FROM messages WHERE conversation = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3"
+    );
+    let mut select = tx.prepare_cached(&select)?;
     let bounds = params![
         conversation.to_bytes(),
         columns::to_integer(before.unwrap_or(u64::MAX)),
@@ -124,7 +252,10 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         (RECEIVED, None) => MessageState::Received,
         (PENDING, None) => MessageState::Pending,
         (HELD, None) => MessageState::Held,
+        (SENT, None) => MessageState::Sent,
         (ACCEPTED, None) => MessageState::Accepted,
+        (DELIVERED, None) => MessageState::Delivered,
+        (READ, None) => MessageState::Read,
         (FAILED, Some(reason)) => MessageState::Failed(timeline::from_json::<FailureReason>(&reason, 11)?),
         (other, _) => return Err(rusqlite::Error::IntegralValueOutOfRange(10, other)),
     };
@@ -148,13 +279,23 @@ const PENDING: i64 = 2;
 const ACCEPTED: i64 = 3;
 const FAILED: i64 = 4;
 const HELD: i64 = 5;
+const SENT: i64 = 6;
+const DELIVERED: i64 = 7;
+const READ: i64 = 8;
+
+/// Whether a message is stored as having got less far than `?2` says: the order of the states by how far each is. One
+/// that was given up may have arrived all the same.
+const IS_NOT_AS_FAR: &str = "instr('42516378', state) < instr('42516378', ?2)";
 
 fn to_columns(state: MessageState) -> Result<(i64, Option<String>), StoreError> {
     Ok(match state {
         MessageState::Received => (RECEIVED, None),
         MessageState::Pending => (PENDING, None),
         MessageState::Held => (HELD, None),
+        MessageState::Sent => (SENT, None),
         MessageState::Accepted => (ACCEPTED, None),
+        MessageState::Delivered => (DELIVERED, None),
+        MessageState::Read => (READ, None),
         MessageState::Failed(reason) => (FAILED, Some(timeline::to_json(&reason)?)),
     })
 }

@@ -26,9 +26,12 @@ pub(crate) mod outbox;
 pub(crate) mod peers;
 mod plain;
 pub(crate) mod prekeys;
+pub(crate) mod read_elsewhere;
+pub(crate) mod receipts;
 pub(crate) mod received;
 mod schema;
 pub(crate) mod sessions;
+pub(crate) mod settings;
 pub(crate) mod timeline;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -282,7 +285,7 @@ pub(crate) fn dump(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
         .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     for name in names {
-        let mut select = tx.prepare(&format!("SELECT * FROM {name} ORDER BY 1, 2"))?;
+        let mut select = tx.prepare(&format!("SELECT * FROM {name} ORDER BY 1"))?;
         let columns = select.column_count();
         let read = select.query_map([], |row| {
             let values: Result<Vec<rusqlite::types::Value>, _> = (0..columns).map(|at| row.get(at)).collect();

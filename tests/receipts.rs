@@ -27,16 +27,17 @@ async fn a_message_is_accepted_then_delivered_then_read_and_every_device_knows()
     let service = Service::start().await;
     let alice = Phone::of_a_new_person(&service).await;
     let bob = Phone::of_a_new_person(&service).await;
+    let laptop = bob.link_another(&service).await;
     bob.say(&alice, "hello").await;
     alice.until_shown(&bob, 1).await;
-    let laptop = bob.link_another(&service).await;
+    laptop.until_shown(&alice, 1).await;
     bob.client.disconnect().await;
     laptop.client.disconnect().await;
 
     alice.say(&bob, "are you there?").await;
     until_state(&alice, &bob, MessageState::Accepted).await;
     laptop.client.connect();
-    laptop.until_shown(&alice, 1).await;
+    laptop.until_shown(&alice, 2).await;
     // One device of Bob's is enough.
     until_state(&alice, &bob, MessageState::Delivered).await;
 

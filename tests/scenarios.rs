@@ -1,6 +1,7 @@
 //! All stories, one module each.
 
 mod architecture;
+mod ask_again;
 mod attack_table;
 mod bad_input;
 mod claim_race;

@@ -47,7 +47,8 @@ impl Phone {
         Self::registered_as(client, service).await
     }
 
-    async fn registered_as(client: Client, service: &Service) -> Self {
+    /// The first device of a new account, with this client, not connected.
+    pub async fn registered_as(client: Client, service: &Service) -> Self {
         let number = service.new_number();
         let confirmed = confirm(&client, service, &number).await;
         assert!(!confirmed.has_account);

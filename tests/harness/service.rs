@@ -65,6 +65,9 @@ const TABLES: [&str; 7] = [
     "MailboxTable",
 ];
 
+/// The names of the mailbox's keys.
+const MAILBOX_KEY: [&str; 2] = ["o", "i"];
+
 impl Service {
     /// In memory, functions inside the process.
     pub async fn start() -> Self {
@@ -125,12 +128,18 @@ impl Service {
 
     /// A client that reaches the service at `endpoints` and keeps its store at `store`.
     pub async fn client_at(&self, endpoints: Endpoints, store: StoreLocation) -> Client {
+        Client::open(Self::config_at(endpoints, store)).await.unwrap()
+    }
+
+    /// How stories open clients that reach the service at `endpoints` and keep their store at `store`.
+    pub fn config_at(endpoints: Endpoints, store: StoreLocation) -> ClientConfig {
         let mut config = ClientConfig::new(store, endpoints);
         // Stories break connections on purpose and have no minute to wait.
         config.timings.ack_linger = Duration::from_millis(25);
+        config.timings.receipt_linger = Duration::from_millis(25);
         config.timings.backoff_first = Duration::from_millis(20);
         config.timings.backoff_longest = Duration::from_millis(500);
-        Client::open(config).await.unwrap()
+        config
     }
 
     /// Everything in a table, by its logical id in the template.
@@ -161,6 +170,16 @@ impl Service {
             .send()
             .await
             .unwrap();
+    }
+
+    /// Deletes all envelopes, as no service may.
+    pub async fn empty_mailboxes(&self) {
+        let name = self.runner.table_name("MailboxTable").unwrap();
+        for mut item in self.mailbox().await {
+            item.retain(|attribute, _| MAILBOX_KEY.contains(&attribute.as_str()));
+            let delete = self.dynamodb.delete_item().table_name(&name).set_key(Some(item));
+            delete.send().await.unwrap();
+        }
     }
 
     /// The envelopes in all mailboxes together.

@@ -8,6 +8,7 @@ use rusqlite::Transaction;
 use waxwing_wire::DeviceAddress;
 
 use crate::{
+    ask_again,
     events::Effects,
     read_state,
     store::{
@@ -58,7 +59,10 @@ pub(crate) fn arrive(
     let mut channel = channels::load(tx, peer)?;
     let mut effects = Effects::default();
     match channel.place(sequence) {
-        Place::Late => show(tx, message, &mut effects)?,
+        Place::Late => {
+            effects.merge(ask_again::found(tx, peer, sequence)?);
+            show(tx, message, &mut effects)?;
+        }
         Place::Next => {
             show(tx, message, &mut effects)?;
             channel.next_expected = sequence.saturating_add(1);
@@ -110,14 +114,17 @@ fn skip(
 ) -> Result<(), StoreError> {
     if let Some(first) = channels::first_held(tx, channel.peer)? {
         let from: DeviceAddress = peers::address(tx, channel.peer)?;
+        let (missing, last) = (channel.next_expected, first.sequence.saturating_sub(1));
         effects.grew(timeline::append_note(
             tx,
             &Note::Gap {
                 from,
-                first: channel.next_expected,
-                last: first.sequence.saturating_sub(1),
+                first: missing,
+                last,
             },
         )?);
+        ask_again::gap(tx, channel.peer, missing, last)?;
+        effects.send = true;
         channel.next_expected = first.sequence;
     }
     release(tx, channel, now_millis, effects)?;
@@ -151,7 +158,12 @@ fn release(
     Ok(())
 }
 
-fn show(tx: &Transaction<'_>, message: Option<MessageRow>, effects: &mut Effects) -> Result<(), StoreError> {
+/// Shows a message now, as the newest.
+pub(crate) fn show(
+    tx: &Transaction<'_>,
+    message: Option<MessageRow>,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
     if let Some(message) = message {
         let place = timeline::append_received(tx, message)?;
         read_state::placed(tx, message, place)?;

@@ -229,7 +229,10 @@ pub(crate) fn relist(
         listed.insert(device.address.device);
         if device.address != me.address() {
             let peer = list_one(tx, device, &entry.keys().to_bytes(), now_millis)?;
-            if messages::confirm(tx, peer)? {
+            let confirmed = messages::confirm(tx, peer)?;
+            if !confirmed.is_empty() {
+                let linger = me.receipt_linger;
+                effects.send |= receipts::confirmed(tx, device.address, &confirmed, linger, now_millis)?;
                 effects.tell(Event::SenderConfirmed {
                     device: device.address,
                 });

@@ -47,8 +47,8 @@ use crate::{
 pub enum Event {
     /// Kept. A message to show: each once, in order per sending device.
     Message(StoredMessage),
-    /// Kept. Messages of a device that did not arrive within the wait; what follows them is shown now. One
-    /// that arrives after all is shown then, marked [`late`](StoredMessage::late).
+    /// Kept. Messages of a device that did not arrive within the wait; what follows them is shown now. The device is
+    /// asked to send them again. One that arrives after all is shown then, marked [`late`](StoredMessage::late).
     Gap {
         /// The sending device.
         from: DeviceAddress,
@@ -156,6 +156,14 @@ pub enum Event {
     ReadElsewhere {
         /// The conversation.
         conversation: AccountId,
+    },
+    /// Something came after all that was reported as missing: its sender was asked, or it was late. If it is for people,
+    /// [`Message`](Self::Message) tells it, marked [`late`](StoredMessage::late).
+    Recovered {
+        /// The sending device.
+        from: DeviceAddress,
+        /// The number in its channel.
+        sequence: u64,
     },
     /// Envelopes were deleted from the own mailbox.
     Acked {

@@ -43,6 +43,7 @@
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
+//! - `receipts`, `read_state`, `ask_again`: what devices tell each other about messages.
 //! - `under_way`: how many messages may be. `directory`: which devices an account has, and sessions with them.
 //!   `prekeys`: what this device publishes. `resets`: a new session where those before do not do.
 //! - `store`: SQLite, one table a file. `transport`: sockets and requests, nothing of their meaning.
@@ -51,6 +52,7 @@
 //! `outbox`, `receive`, `sessions`, `channel`, `resets`, `directory`, `trust` and `prekeys` are functions over a transaction and
 //! values. Everything that waits is in `connection`.
 
+mod ask_again;
 mod channel;
 mod client;
 mod clock;

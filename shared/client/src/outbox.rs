@@ -23,7 +23,7 @@ use waxwing_wire::{
 use zeroize::Zeroizing;
 
 use crate::{
-    clock,
+    ask_again, clock,
     directory::{self as directory_logic, Plan},
     events::{Effects, Event, FailureReason, ResetCause},
     messages::MessageState,
@@ -171,6 +171,7 @@ pub(crate) fn prepare(
     mut under_way: UnderWay,
     now_millis: u64,
 ) -> Result<Prepared, StoreError> {
+    ask_again::leave(tx, rng, now_millis)?;
     let mut prepared = Prepared {
         next_receipt: receipts::leave(tx, rng, now_millis)?,
         ..Prepared::default()
@@ -398,6 +399,7 @@ fn seal_for(
         return Ok(false);
     };
     directory::take_sequence(tx, device)?;
+    ask_again::sent(tx, peer, content.sequence, entry.matter, &content.body)?;
     let ciphertext = Ciphertext::from_vec(ciphertext).map_err(|_| StoreError::Damaged("ciphertext"))?;
     outbox::seal(tx, entry.id, &Sealed { device, ciphertext })?;
     Ok(true)

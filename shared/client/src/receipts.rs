@@ -56,6 +56,23 @@ pub(crate) fn stored(
     Ok(told)
 }
 
+/// A list of devices names the sender of messages that were stored before. Returns whether it will be told. When the list
+/// came is chance enough.
+pub(crate) fn confirmed(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    messages: &[MessageId],
+    linger: Duration,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    let told = settings::receipts(tx)?.delivered && settings::is_contact(tx, from.account)?;
+    for message in messages.iter().filter(|_| told) {
+        let due = now_millis.saturating_add(millis(linger));
+        receipts::due(tx, from, *message, Stage::Delivered, due)?;
+    }
+    Ok(told)
+}
+
 /// The person read messages of an account. Returns whether its devices are told, and the own ones with them.
 pub(crate) fn read(
     tx: &Transaction<'_>,
@@ -159,8 +176,12 @@ fn named(account: AccountId, receipt: &Receipt) -> impl Iterator<Item = (DeviceA
 }
 
 fn jittered(rng: &mut impl CryptoRng, linger: Duration) -> u64 {
-    let linger = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX / 2);
+    let linger = millis(linger);
     rng.random_range(linger..=linger.saturating_mul(2))
+}
+
+fn millis(linger: Duration) -> u64 {
+    u64::try_from(linger.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -377,6 +398,20 @@ mod tests {
         assert!(due(&mut bob).is_empty());
         bob.reopen();
         assert_eq!(bob.write(|tx, _| settings::receipts(tx)), off);
+    }
+
+    #[test]
+    fn the_first_message_of_a_device_is_told_as_delivered_once_its_list_is_known() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        bob.write(|tx, _| settings::add_contact(tx, account(1)));
+        let sent = alice.send(bob.account(), "one");
+        bob.receive_all(&sent);
+        let noted = |bob: &mut Party| bob.write(|tx, _| receipts::next_due(tx));
+        assert_eq!(noted(&mut bob), None);
+        bob.list(account(1), &[alice.published()]);
+        assert!(noted(&mut bob).is_some());
     }
 
     #[test]

@@ -7,17 +7,22 @@
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
-use waxwing_protocol::{Body, Content, content::DecodeError, management::Observation};
-use waxwing_wire::{AccountId, DeviceAddress, Envelope, EnvelopeId};
+use waxwing_protocol::{
+    Body, Content,
+    content::{Again, DecodeError},
+    management::Observation,
+};
+use waxwing_wire::{AccountId, DeviceAddress, Envelope, EnvelopeId, MessageId};
 
 use crate::{
+    ask_again,
     channel::{self, Place},
     events::{Effects, Event, ResetCause, UndecryptableReason},
     messages::MessageState,
     read_state, receipts, resets,
     sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
-        StoreError, channels, directory, lists,
+        StoreError, asks, channels, directory, lists,
         messages::{self, NewMessage},
         peers::{self, PeerId},
         received, settings,
@@ -160,7 +165,7 @@ fn store(
         unconfirmed,
     } = message;
     let Body::Text(text) = &content.body else {
-        let mut effects = obey(tx, me, (id, settled), message, now_millis)?;
+        let mut effects = obey(tx, rng, me, (id, settled), message, now_millis)?;
         effects.merge(channel::arrive(
             tx,
             settled.peer,
@@ -170,6 +175,10 @@ fn store(
         )?);
         return Ok(effects);
     };
+    if messages::exists(tx, id.from, id.message)? {
+        // It was sent again meanwhile, and came that way first.
+        return channel::arrive(tx, settled.peer, content.sequence, None, now_millis);
+    }
     let channel = channels::load(tx, settled.peer)?;
     let row = messages::insert(
         tx,
@@ -199,6 +208,7 @@ fn store(
 /// nothing else.
 fn obey(
     tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
     me: &Me,
     (id, settled): (EnvelopeId, Settled),
     message: &Admitted,
@@ -211,9 +221,61 @@ fn obey(
         Body::Receipt(receipt) if own => receipts::take_own(tx, message.conversation, receipt),
         Body::Receipt(receipt) => receipts::take(tx, us, message.conversation, receipt),
         Body::ReadState(state) if own => read_state::take(tx, state),
+        Body::AskAgain(ask) => ask_again::answer(tx, rng, (id.from.account, settled.peer), *ask, now_millis),
+        Body::Again(again) => store_again(tx, rng, me, (id, settled), again, now_millis),
         // Nothing, what only own devices may say, and kinds that this version can decode and does not obey.
         _ => Ok(Effects::default()),
     }
+}
+
+/// Stores a message that its sender was asked for. What it was not asked for is passed over.
+fn store_again(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    me: &Me,
+    (id, settled): (EnvelopeId, Settled),
+    again: &Again,
+    now_millis: u64,
+) -> Result<Effects, StoreError> {
+    let from = id.from;
+    let (us, own) = (me.address().account, from.account == me.address().account);
+    let (Ok(to), Ok(message)) = (
+        AccountId::from_bytes(&again.conversation),
+        MessageId::from_bytes(&again.message),
+    ) else {
+        return Ok(Effects::default());
+    };
+    if (!own && to != us) || !asks::is_missing(tx, settled.peer, again.sequence)? {
+        return Ok(Effects::default());
+    }
+    let mut effects = ask_again::found(tx, settled.peer, again.sequence)?;
+    let Some(text) = &again.text else {
+        return Ok(effects);
+    };
+    if messages::exists(tx, from, message)? {
+        return Ok(effects);
+    }
+    let row = messages::insert(
+        tx,
+        &NewMessage {
+            id: message,
+            from,
+            conversation: if own { to } else { from.account },
+            sequence: again.sequence,
+            sent_at_millis: again.sent_at_millis,
+            text,
+            own,
+            late: true,
+            unconfirmed: None,
+            state: MessageState::Received,
+        },
+    )?;
+    channel::show(tx, Some(row), &mut effects)?;
+    if !own {
+        let id = EnvelopeId { message, from };
+        effects.send = receipts::stored(tx, rng, id, me.receipt_linger, now_millis)?;
+    }
+    Ok(effects)
 }
 
 /// Tells of a session that was opened, and says how its sender stands. Of one who is not on a list known here, the
@@ -289,7 +351,7 @@ fn bury(
 
 #[cfg(test)]
 mod tests {
-    use waxwing_wire::{Ciphertext, MessageId};
+    use waxwing_wire::Ciphertext;
 
     use super::*;
     use crate::{

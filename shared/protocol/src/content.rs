@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state |
+//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state, 8 again |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
@@ -11,7 +11,8 @@
 //!
 //! A text is UTF-8. A reset is one byte: 1 unreadable, 2 overdue. Nothing is empty. A receipt is one byte, 1 delivered, 2
 //! read, and 1 to 35 names of messages. Ask again is the first and the last sequence number, 8 bytes each. A read state is
-//! the conversation and the name of a message. A name is the sending device, 1 byte, and the message's id, 16 bytes.
+//! the conversation and the name of a message. Again is sequence number, id, time and conversation of a message, 8, 16, 8
+//! and 16 bytes, then one byte, 0: not for people, or 1 and the text. A name is the sending device, 1 byte, and the message's id, 16 bytes.
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
@@ -19,7 +20,7 @@ mod bodies;
 
 use std::fmt;
 
-pub use bodies::{AskAgain, MAX_ASKED, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage};
+pub use bodies::{Again, AskAgain, MAX_ASKED, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage};
 
 use crate::{
     codec::{LengthError, Reader},
@@ -41,6 +42,7 @@ const NOTHING_KIND: u8 = 3;
 const RECEIPT_KIND: u8 = 4;
 const ASK_AGAIN_KIND: u8 = 5;
 const READ_STATE_KIND: u8 = 6;
+const AGAIN_KIND: u8 = 8;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub enum Body {
     AskAgain(AskAgain),
     /// How far a conversation was read, for the own other devices.
     ReadState(ReadState),
+    /// A message once more.
+    Again(Again),
 }
 
 /// Why a session was replaced.
@@ -190,6 +194,7 @@ impl Body {
             Self::Receipt(receipt) => (RECEIPT_KIND, receipt.encode()),
             Self::AskAgain(range) => (ASK_AGAIN_KIND, range.encode()),
             Self::ReadState(state) => (READ_STATE_KIND, state.encode()),
+            Self::Again(again) => (AGAIN_KIND, again.encode()),
         };
         [&[kind], body.as_slice()].concat()
     }
@@ -213,6 +218,7 @@ impl Body {
             (RECEIPT_KIND, body) => Receipt::decode(body).ok().map(Self::Receipt),
             (ASK_AGAIN_KIND, body) => AskAgain::decode(body).ok().map(Self::AskAgain),
             (READ_STATE_KIND, body) => ReadState::decode(body).ok().map(Self::ReadState),
+            (AGAIN_KIND, body) => Again::decode(body).ok().map(Self::Again),
             (kind, _) => return Err(DecodeError::Kind { kind, sequence }),
         };
         read.ok_or(DecodeError::Body { kind, sequence })
@@ -239,6 +245,7 @@ impl fmt::Debug for Body {
             }
             Self::AskAgain(AskAgain { first, last }) => write!(f, "AskAgain({first}..={last})"),
             Self::ReadState(_) => f.write_str("ReadState"),
+            Self::Again(again) => write!(f, "Again({})", again.sequence),
         }
     }
 }
@@ -385,7 +392,16 @@ mod tests {
             conversation: [7; 16],
             until: name(2),
         });
+        let again = Body::Again(Again {
+            sequence: 5,
+            message: [6; 16],
+            sent_at_millis: 7,
+            conversation: [8; 16],
+            text: None,
+        });
+        let numbers = [[8].as_slice(), &5u64.to_be_bytes(), &[6; 16], &7u64.to_be_bytes()].concat();
         let layouts = [
+            (again, [numbers.as_slice(), &[8; 16], &[0]].concat()),
             (receipt, expected),
             (
                 ask,
@@ -421,6 +437,32 @@ mod tests {
             assert!(Content::decode(&receipt(count).encode().unwrap()).is_err());
         }
         assert!(refused(4, &[&[3], [0; 17].as_slice()].concat()));
+    }
+
+    #[test]
+    fn a_message_once_more_says_what_it_said() {
+        let again = |text: &str| {
+            Body::Again(Again {
+                sequence: 5,
+                message: [6; 16],
+                sent_at_millis: 7,
+                conversation: [8; 16],
+                text: Some(text.to_owned()),
+            })
+        };
+        let bytes = again("héllo").to_bytes();
+        assert!(bytes.ends_with(&[&[1], "héllo".as_bytes()].concat()));
+        assert_eq!(Body::from_bytes(&bytes), Ok(again("héllo")));
+        assert_eq!(Body::from_bytes(&again("").to_bytes()), Ok(again("")));
+        assert!(refused(8, &[&bytes[1..], &[0xff]].concat()));
+        assert!(refused(8, &[&[0; 48], [2].as_slice()].concat()));
+        assert_eq!(format!("{:?}", again("secret")), "Again(5)");
+        let longest = |length: usize| Content {
+            body: again(&"x".repeat(length)),
+            ..content("")
+        };
+        assert!(longest(MAX_BODY_BYTES - 49).encode().is_ok());
+        assert_eq!(longest(MAX_BODY_BYTES - 48).encode(), Err(EncodeError::TooLong));
     }
 
     #[test]

@@ -60,12 +60,27 @@ pub(crate) fn place(tx: &Transaction<'_>, message: MessageRow, position: u64) ->
     Ok(())
 }
 
-/// A trusted list names the sender's keys. Returns whether there was a message that waited for that.
-pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<bool, StoreError> {
-    let confirmed = tx
-        .prepare_cached("UPDATE messages SET unconfirmed = NULL WHERE unconfirmed = ?1")?
-        .execute([peer.0])?;
-    Ok(confirmed > 0)
+/// A trusted list names the sender's keys. Returns the messages that waited for that.
+pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<Vec<MessageId>, StoreError> {
+    let mut confirm = tx
+        .prepare_cached("UPDATE messages SET unconfirmed = NULL WHERE unconfirmed = ?1 RETURNING message")?;
+    let rows = confirm.query_map([peer.0], |row| columns::message(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a message is stored, shown or not.
+pub(crate) fn exists(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM messages WHERE account = ?1 AND device = ?2 AND message = ?3")?
+        .exists(params![
+            from.account.to_bytes(),
+            from.device.get(),
+            message.to_bytes()
+        ])?)
 }
 
 /// Stores how far a message got, whatever was stored before.

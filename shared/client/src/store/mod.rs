@@ -11,6 +11,7 @@
 //! [`file`]: the file, its lock and its encryption. [`plain`]: files of versions that did not encrypt. [`schema`]: tables
 //! and migrations. [`columns`]: ids to and from columns. Then one file a table.
 
+pub(crate) mod asks;
 pub(crate) mod channels;
 pub(crate) mod columns;
 #[cfg(test)]

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_accounts_and_devices.sql"),
     include_str!("migrations/0003_bodies.sql"),
     include_str!("migrations/0004_receipts.sql"),
+    include_str!("migrations/0005_ask_again.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.

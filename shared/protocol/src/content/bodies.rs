@@ -48,6 +48,21 @@ pub struct AskAgain {
     pub last: u64,
 }
 
+/// A message once more, which the recipient asked for: it was sent before under another number.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Again {
+    /// The number in the channel that it had.
+    pub sequence: u64,
+    /// Its id.
+    pub message: [u8; 16],
+    /// When it was sent, milliseconds since 1970.
+    pub sent_at_millis: u64,
+    /// The conversation it belongs to.
+    pub conversation: [u8; 16],
+    /// What it says, at most 10,794 bytes. `None`: it was not for people to read.
+    pub text: Option<String>,
+}
+
 /// How far a person has read a conversation, for the own other devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadState {
@@ -105,6 +120,36 @@ impl AskAgain {
             return Err(LengthError);
         }
         Ok(Self { first, last })
+    }
+}
+
+impl Again {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.sequence.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.message);
+        bytes.extend_from_slice(&self.sent_at_millis.to_be_bytes());
+        bytes.extend_from_slice(&self.conversation);
+        bytes.push(self.text.is_some().into());
+        bytes.extend_from_slice(self.text.as_deref().unwrap_or_default().as_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, LengthError> {
+        let mut reader = Reader::new(body);
+        let (sequence, message) = (reader.u64()?, *reader.array()?);
+        let (sent_at_millis, conversation) = (reader.u64()?, *reader.array()?);
+        let text = match (reader.u8()?, reader.rest()) {
+            (0, []) => None,
+            (1, text) => Some(str::from_utf8(text).map_err(|_| LengthError)?.to_owned()),
+            _ => return Err(LengthError),
+        };
+        Ok(Self {
+            sequence,
+            message,
+            sent_at_millis,
+            conversation,
+            text,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use waxwing_wire::{
 
 use crate::{
     events::{Effects, Event},
+    receipts,
     sessions::{self, InvalidKeys, Me, OpenError},
     store::{
         StoreError, directory,

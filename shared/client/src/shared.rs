@@ -163,10 +163,17 @@ impl Shared {
         E: From<StoreError> + Send + 'static,
     {
         let events = self.events.clone();
-        let applied = self
-            .store
-            .run(move |store| store.write_now(work).map(|effects| events.publish(effects)));
-        applied.await?
+        let applied = self.store.run(move |store| {
+            store.write_now(work).map(|effects| {
+                let send = effects.send;
+                events.publish(effects);
+                send
+            })
+        });
+        if applied.await?? {
+            self.outbox_grew.notify_one();
+        }
+        Ok(())
     }
 
     /// The same for a transaction that a loss of power may undo.

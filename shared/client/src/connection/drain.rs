@@ -204,10 +204,7 @@ impl Mailbox<'_> {
         let reported = self
             .shared
             .apply(move |tx| channel::skip_old_gaps(tx, wait, clock::now_millis()));
-        reported.await.map_err(failed)?;
-        // Their senders are asked.
-        self.shared.outbox_grew.notify_one();
-        Ok(())
+        reported.await.map_err(failed)
     }
 }
 

@@ -62,8 +62,8 @@ pub(crate) fn place(tx: &Transaction<'_>, message: MessageRow, position: u64) ->
 
 /// A trusted list names the sender's keys. Returns the messages that waited for that.
 pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<Vec<MessageId>, StoreError> {
-    let mut confirm = tx
-        .prepare_cached("UPDATE messages SET unconfirmed = NULL WHERE unconfirmed = ?1 RETURNING message")?;
+    let mut confirm =
+        tx.prepare_cached("UPDATE messages SET unconfirmed = NULL WHERE unconfirmed = ?1 RETURNING message")?;
     let rows = confirm.query_map([peer.0], |row| columns::message(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,11 +1,12 @@
 //! `disconnect`: a WebSocket closed. Best effort: API Gateway may never say so, and `send` finds out by 410.
 //!
-//! The record forgets the connection only if it is still this one. What was posted to a socket that was dying
-//! may not have arrived; if anything waits in the mailbox, the device is marked for push. A `send` at the same
-//! moment either is seen in the mailbox here, or sees the device away and marks it itself.
+//! The record forgets the connection only if it is still this one. What was posted to a socket that was dying may not
+//! have arrived: if anything waits in the mailbox, the same write marks the device for push. The mailbox is looked at
+//! first. That is soon enough: whoever posts from now on meets 410 and sets the mark itself, and whoever posted before
+//! had put before.
 //!
-//! Twice: the second run finds nothing to forget and still marks what waits, so a run that broke off in the
-//! middle is completed by another.
+//! Twice: the second run finds nothing to forget and still marks what waits. A run that broke off has changed nothing,
+//! and the next `send` meets 410.
 
 use waxwing_wire::{Problem, RegisteredDevice};
 
@@ -34,14 +35,15 @@ pub async fn disconnect(
     device: RegisteredDevice,
     connection: &ConnectionId,
 ) -> Result<(), DisconnectError> {
-    backend
-        .devices
-        .delete_connection_if(device.address, connection)
-        .await?;
     let now = backend.clock.now();
+    let devices = &backend.devices;
     if backend.mailbox.has_alive(device, now).await? {
-        // Does nothing if the device has another connection.
-        backend.devices.mark_waiting_if_away(device, now).await?;
+        // Marks nothing if the device has another connection.
+        devices
+            .replace_connection_with_mark(device, connection, now)
+            .await?;
+    } else {
+        devices.delete_connection_if(device.address, connection).await?;
     }
     Ok(())
 }
@@ -57,20 +59,42 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{backend, device, done, operations};
+    use crate::testing::{Call, backend, device, done};
 
-    /// I10: what was posted to a dying socket still leads to a push.
+    async fn leaving(waiting: u32) -> Vec<(String, String)> {
+        let (backend, calls) = backend(move |call| match call.operation.as_str() {
+            "Query" => (200, json!({ "Count": waiting })),
+            _ => done(),
+        });
+        let own = ConnectionId::new("own").unwrap();
+        assert_eq!(disconnect(&backend, device(1, 1, 7), &own).await, Ok(()));
+        let calls = calls.lock().unwrap();
+        let update = |call: &Call| {
+            call.body["UpdateExpression"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        calls
+            .iter()
+            .map(|call| (call.operation.clone(), update(call)))
+            .collect()
+    }
+
+    /// I10: what was posted to a dying socket leads to a push. Forgotten and marked is one write: a run that breaks off
+    /// between the two would leave a device away with nobody to wake it.
     #[tokio::test]
-    async fn a_device_that_leaves_with_something_waiting_is_marked() {
-        for (waiting, expected) in [(1, 3), (0, 2)] {
-            let (backend, calls) = backend(move |call| match call.operation.as_str() {
-                "Query" => (200, json!({ "Count": waiting })),
-                _ => done(),
-            });
-            let own = ConnectionId::new("own").unwrap();
-            assert_eq!(disconnect(&backend, device(1, 1, 7), &own).await, Ok(()));
-            let expected = &["UpdateItem devices", "Query mailbox", "UpdateItem devices"][..expected];
-            assert_eq!(operations(&calls), expected);
-        }
+    async fn a_device_that_leaves_with_something_waiting_is_forgotten_and_marked_at_once() {
+        let calls = leaving(1).await;
+        assert_eq!(calls.len(), 2);
+        assert_eq!(calls[0].0, "Query");
+        assert_eq!(calls[1].1, "SET p = if_not_exists(p, :now) REMOVE c, t");
+    }
+
+    #[tokio::test]
+    async fn a_device_that_leaves_with_nothing_waiting_is_forgotten() {
+        let calls = leaving(0).await;
+        assert_eq!(calls.len(), 2);
+        assert_eq!(calls[1].1, "REMOVE c, t");
     }
 }

@@ -18,7 +18,10 @@
 //! keeps once. Partial: nothing was promised, and the sender repeats what was not accepted. What was put is
 //! announced even if the answer is a mismatch, so that no envelope lies in a mailbox unannounced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future, stream};
 use waxwing_wire::{
@@ -35,13 +38,25 @@ use crate::{
     Backend,
     clock::UnixSeconds,
     fault::Fault,
-    sockets::Posted,
-    tables::{devices::DeviceRecord, mailbox::Put},
+    sockets::{ConnectionId, Posted},
+    tables::{
+        devices::{DeviceRecord, Replaced},
+        mailbox::Put,
+    },
 };
 
 /// Requests to AWS under way at once in one `send`. As many as the largest message has envelopes would be four
 /// times the sockets for the rare message only.
 const CONCURRENT_REQUESTS: usize = 8;
+
+/// Pauses before each post to a connection that may be opening. What is left of `connect` when its record is written takes
+/// some milliseconds, or some tens of them if an older connection is to be closed.
+const PAUSES_WHILE_OPENING: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(400),
+];
 
 /// Why a frame was refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -284,20 +299,39 @@ async fn announce(
     match &record.connection {
         Some(connection) => {
             let news = ServiceFrame::Delivery(Delivery { envelopes });
-            match backend.sockets.post(connection, &news).await? {
-                Posted::Sent => Ok(()),
-                Posted::Gone => {
-                    let devices = &backend.devices;
-                    devices
-                        .replace_connection_with_mark(device, connection, now)
-                        .await
-                }
-            }
+            post_or_mark(backend, device, connection, &news, now).await
         }
         // The mark was there after the put: whoever follows it finds the envelope.
         None if record.waiting_since.is_some() => Ok(()),
         None => backend.devices.mark_waiting_if_away(device, now).await,
     }
+}
+
+/// Posts to the device's connection; if it is gone, the record forgets it and marks the device for push. One that was
+/// recorded a moment ago may not be open yet: it is posted to again for a while, and then the sender has to repeat.
+async fn post_or_mark(
+    backend: &Backend,
+    device: RegisteredDevice,
+    connection: &ConnectionId,
+    news: &ServiceFrame,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    for pause in PAUSES_WHILE_OPENING {
+        tokio::time::sleep(pause).await;
+        if backend.sockets.post(connection, news).await? == Posted::Sent {
+            return Ok(());
+        }
+        let devices = &backend.devices;
+        match devices
+            .replace_connection_unless_opening(device, connection, now)
+            .await?
+        {
+            Replaced::Done => return Ok(()),
+            Replaced::MayBeOpening => {}
+        }
+    }
+    tracing::warn!("a connection that was to open did not");
+    Err(Fault::Unavailable)
 }
 
 /// Runs all of `steps`, a few at a time, each to its end, and then gives their results or the first fault.
@@ -405,6 +439,8 @@ fn compare_account<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use serde_json::{Value, json};
     use waxwing_wire::{Ciphertext, RequestId};
 
@@ -642,6 +678,35 @@ mod tests {
             "UpdateItem devices",
         ];
         assert_eq!(operations(&calls), expected);
+    }
+
+    /// I10, I11: a device that is connecting is posted to as soon as its connection is open, and stays connected.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_opening_is_posted_to_again_and_not_forgotten() {
+        let bob = device(2, 1, 7);
+        for opens in [true, false] {
+            let posts = AtomicU32::new(0);
+            let script = with_directory(vec![device_item(bob, Some("new"))], move |call| {
+                match call.operation.as_str() {
+                    "POST new" if posts.fetch_add(1, Ordering::Relaxed) < 2 || !opens => (410, json!({})),
+                    "UpdateItem" => condition_failed(&device_item(bob, Some("new"))),
+                    _ => done(),
+                }
+            });
+            let (backend, calls) = backend(script);
+            let sent = send(&backend, sender(), request(&[bob])).await;
+            let posts = operations(&calls)
+                .iter()
+                .filter(|call| *call == "POST new")
+                .count();
+            if opens {
+                assert_eq!(sent.unwrap().outcomes[0].outcome, Outcome::Accepted);
+                assert_eq!(posts, 3);
+            } else {
+                assert_eq!(sent, Err(SendError::Fault(Fault::Unavailable)));
+                assert_eq!(posts, PAUSES_WHILE_OPENING.len());
+            }
+        }
     }
 
     /// I6, I10: what could be neither posted nor marked is not accepted; the sender repeats it.

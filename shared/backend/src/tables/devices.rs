@@ -63,6 +63,11 @@ const IS_REGISTRATION_AWAY_AND_UNMARKED: &str =
     "r = :registration AND attribute_not_exists(c) AND attribute_not_exists(p)";
 
 const DISCONNECT_AND_MARK: &str = "SET p = if_not_exists(p, :now) REMOVE c, t";
+const HAS_CONNECTION_THAT_IS_OPEN: &str = "c = :connection AND t < :opening";
+
+/// Seconds that a connection takes to open at most: the authorizer and `connect` have ten each, and API Gateway needs a
+/// moment. Before that 410 may mean that it is not open yet.
+const OPENING_SECONDS: u64 = 30;
 
 /// One device, as the service routes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,15 @@ pub(crate) enum Connected {
     Superseded,
     /// There is no such registration.
     Unknown,
+}
+
+/// What became of a connection to which a post met 410.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It is forgotten, and the device is marked for push unless it has connected again.
+    Done,
+    /// Nothing was changed: it is so young that it may not be open yet.
+    MayBeOpening,
 }
 
 /// The table.
@@ -274,8 +288,35 @@ impl Devices {
         conditional(update).await.map(drop)
     }
 
-    /// After 410: forgets the dead connection and marks the device for push, in one write. If another has
-    /// forgotten it in between, the mark alone is set; if the device has connected again, nothing.
+    /// After 410: as [`replace_connection_with_mark`](Self::replace_connection_with_mark), but only if the connection was
+    /// opened so long before `now` that it must be open by then, or gone. A device whose connection is forgotten while it
+    /// opens would be there and hear of nothing. `now` is from before the post that met 410.
+    pub(crate) async fn replace_connection_unless_opening(
+        &self,
+        device: RegisteredDevice,
+        dead: &ConnectionId,
+        now: UnixSeconds,
+    ) -> Result<Replaced, Fault> {
+        let opening = now.0.saturating_sub(OPENING_SECONDS).saturating_mul(1000);
+        let update = self
+            .update(device.address, DISCONNECT_AND_MARK, HAS_CONNECTION_THAT_IS_OPEN)
+            .expression_attribute_values(":connection", connection_value(dead))
+            .expression_attribute_values(":opening", number(opening))
+            .expression_attribute_values(":now", number(now.0));
+        match conditional(update).await? {
+            Conditional::Done(_) => Ok(Replaced::Done),
+            Conditional::Refused(found) if connection_of(found.as_ref()).as_ref() == Some(dead) => {
+                Ok(Replaced::MayBeOpening)
+            }
+            Conditional::Refused(_) => {
+                self.mark_waiting_if_away(device, now).await?;
+                Ok(Replaced::Done)
+            }
+        }
+    }
+
+    /// Forgets the connection that has ended and marks the device for push, in one write. If another has forgotten it in
+    /// between, the mark alone is set; if the device has connected again, nothing.
     pub(crate) async fn replace_connection_with_mark(
         &self,
         device: RegisteredDevice,
@@ -448,19 +489,43 @@ mod tests {
     /// I11: whoever forgot the dead connection in between may not have marked the device.
     #[tokio::test]
     async fn a_dead_connection_that_was_forgotten_already_leads_to_a_mark_all_the_same() {
-        let (backend, calls) = backend(|call| match call.body["UpdateExpression"].as_str() {
-            Some(DISCONNECT_AND_MARK) => condition_failed(&Value::Null),
-            _ => done(),
-        });
-        let dead = connection("dead");
-        let result = backend
+        for unless_opening in [false, true] {
+            let (backend, calls) = backend(|call| match call.body["UpdateExpression"].as_str() {
+                Some(DISCONNECT_AND_MARK) => condition_failed(&device_item(device(1, 1, 7), None)),
+                _ => done(),
+            });
+            let (devices, dead, now) = (&backend.devices, connection("dead"), UnixSeconds(5));
+            if unless_opening {
+                let replaced = devices.replace_connection_unless_opening(device(1, 1, 7), &dead, now);
+                assert_eq!(replaced.await, Ok(Replaced::Done));
+            } else {
+                let replaced = devices.replace_connection_with_mark(device(1, 1, 7), &dead, now);
+                assert_eq!(replaced.await, Ok(()));
+            }
+            let calls = calls.lock().unwrap();
+            let expressions: Vec<_> = calls.iter().map(|call| &call.body["UpdateExpression"]).collect();
+            assert_eq!(expressions, [DISCONNECT_AND_MARK, MARK_WAITING]);
+        }
+    }
+
+    /// I10, I11: API Gateway answers 410 for a connection that is opening, too.
+    #[tokio::test]
+    async fn a_connection_is_not_given_up_before_it_must_be_open() {
+        let item = device_item(device(1, 1, 7), Some("young"));
+        let (backend, calls) = backend(move |_| condition_failed(&item));
+        let now = UnixSeconds(1_800_000_000);
+        let young = connection("young");
+        let replaced = backend
             .devices
-            .replace_connection_with_mark(device(1, 1, 7), &dead, UnixSeconds(5))
-            .await;
-        assert_eq!(result, Ok(()));
+            .replace_connection_unless_opening(device(1, 1, 7), &young, now);
+        assert_eq!(replaced.await, Ok(Replaced::MayBeOpening));
         let calls = calls.lock().unwrap();
-        let expressions: Vec<_> = calls.iter().map(|call| &call.body["UpdateExpression"]).collect();
-        assert_eq!(expressions, [DISCONNECT_AND_MARK, MARK_WAITING]);
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].body["ConditionExpression"], HAS_CONNECTION_THAT_IS_OPEN);
+        assert_eq!(
+            calls[0].body["ExpressionAttributeValues"][":opening"]["N"],
+            "1799999970000"
+        );
     }
 
     #[tokio::test]

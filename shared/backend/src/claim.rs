@@ -231,8 +231,9 @@ async fn tell_owner(backend: &Backend, owner: RegisteredDevice, remaining: u32) 
             let news = ServiceFrame::PrekeysLow(PrekeysLow { remaining });
             if backend.sockets.post(&connection, &news).await == Ok(Posted::Gone) {
                 let devices = &backend.devices;
+                // One that is opening belongs to a device that looks at its pool by itself in a moment.
                 let _ = devices
-                    .replace_connection_with_mark(owner, &connection, now)
+                    .replace_connection_unless_opening(owner, &connection, now)
                     .await;
             }
         }

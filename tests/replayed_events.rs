@@ -58,6 +58,27 @@ fn check(name: &str, expected: &Answer, answer: &Value) {
     }
 }
 
+/// The samples' connection is nobody's here: a post to it meets 410, which says that it is gone only when it must have
+/// opened by then.
+const OPENING_SECONDS: i64 = 60;
+
+/// Runs a function on its sample.
+async fn invoke(service: &Service, name: &str) -> Value {
+    let is_send = name == "send";
+    if is_send {
+        service.let_time_pass(OPENING_SECONDS);
+    }
+    let answer = service
+        .runner
+        .invoke(name, event_at(service, name))
+        .await
+        .unwrap();
+    if is_send {
+        service.let_time_pass(-OPENING_SECONDS);
+    }
+    answer
+}
+
 /// The sample as it is, but for the code in `confirm`: a sample cannot know what the phone was sent.
 fn event_at(service: &Service, name: &str) -> Value {
     let mut event = event(name);
@@ -90,11 +111,7 @@ async fn service_at_the_time_of_the_samples() -> Service {
 async fn the_sample_events_tell_their_story_when_replayed() {
     let service = service_at_the_time_of_the_samples().await;
     for (name, expected) in &STORY {
-        let answer = service
-            .runner
-            .invoke(name, event_at(&service, name))
-            .await
-            .unwrap();
+        let answer = invoke(&service, name).await;
         check(name, expected, &answer);
         let waiting = service.mailbox().await.len();
         assert_eq!(
@@ -123,9 +140,9 @@ async fn i14_every_sample_event_delivered_twice_ends_in_the_same_state() {
     let once = service_at_the_time_of_the_samples().await;
     let twice = service_at_the_time_of_the_samples().await;
     for (name, expected) in STORY.iter().filter(|(name, _)| *name != "claim") {
-        once.runner.invoke(name, event_at(&once, name)).await.unwrap();
+        invoke(&once, name).await;
         for _ in 0..2 {
-            let answer = twice.runner.invoke(name, event_at(&twice, name)).await.unwrap();
+            let answer = invoke(&twice, name).await;
             check(name, expected, &answer);
         }
         assert_eq!(state(&once).await, state(&twice).await, "after {name}");

@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Every arrow there may be. `waxwing-backend` → `waxwing-protocol` is not among them and must never be: the
 /// service holds no code that could decrypt.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("waxwing-protocol", &[]),
     ("waxwing-protocol-fuzz", &["waxwing-protocol"]),
     ("waxwing-wire", &[]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("waxwing-client", &["waxwing-protocol", "waxwing-wire"]),
     ("waxwing-local", &["waxwing-functions"]),
     ("waxwing-cost", &[]),
+    ("waxwing-prove", &[]),
     (
         "waxwing-cli",
         &["waxwing-client", "waxwing-cost", "waxwing-local"],

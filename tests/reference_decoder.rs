@@ -56,6 +56,7 @@ fn another_implementation_opens_the_handshakes_and_conversations() {
         "{counts}"
     );
     assert!(count(&counts, "post_quantum_steps") >= 2, "{counts}");
+    assert!(count(&counts, "ephemeral") >= 6, "{counts}");
     assert!(
         count(&counts, "points") >= 13 && count(&counts, "signatures") >= 7,
         "{counts}"

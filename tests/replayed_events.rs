@@ -9,7 +9,7 @@ const TIME_OF_THE_SAMPLES: u64 = 1_767_261_600;
 
 /// The events in the order of their story, each with what its answer must hold: a status for HTTP, the type of
 /// the reply frame for a route that replies.
-const STORY: [(&str, Answer); 19] = [
+const STORY: [(&str, Answer); 20] = [
     ("challenge", Answer::Status(200)),
     ("confirm", Answer::Status(200)),
     ("register", Answer::Status(200)),
@@ -24,6 +24,7 @@ const STORY: [(&str, Answer); 19] = [
     ("connect", Answer::Status(200)),
     ("claim", Answer::Frame("bundles")),
     ("send", Answer::Frame("sent")),
+    ("ephemeral", Answer::Status(200)),
     ("receive", Answer::Frame("page")),
     ("ack", Answer::Frame("acked")),
     ("reject", Answer::Frame("error")),
@@ -116,7 +117,7 @@ async fn the_sample_events_tell_their_story_when_replayed() {
         let waiting = service.mailbox().await.len();
         assert_eq!(
             waiting,
-            usize::from(matches!(*name, "send" | "receive")),
+            usize::from(matches!(*name, "send" | "ephemeral" | "receive")),
             "mailbox after {name}"
         );
     }

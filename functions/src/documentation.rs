@@ -108,6 +108,10 @@ fn the_documented_limits_are_those_of_the_contract() {
             "| requests and frames of an account | {} a minute, over all devices",
             limits::MAX_REQUESTS_PER_MINUTE
         ),
+        format!(
+            "| ephemeral messages of an account | {} a minute, over all devices",
+            limits::MAX_EPHEMERALS_PER_MINUTE
+        ),
         format!("| ids of one `ack` | {} |", limits::MAX_IDS_PER_ACK),
         format!("| envelopes, ciphertext bytes of one page | {envelopes}, {page} |"),
         format!("| one-time prekeys of one request | {prekeys} |"),

@@ -18,6 +18,7 @@ pub mod config;
 mod confirm;
 mod connect;
 mod disconnect;
+mod ephemeral;
 mod fetch;
 mod http;
 mod link;
@@ -126,6 +127,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("ack", on_route("ack"), handler!(ack)),
     function("receive", on_route("receive"), handler!(receive)),
     function("claim", on_route("claim"), handler!(claim)),
+    function("ephemeral", on_route("ephemeral"), handler!(ephemeral)),
     function("reject", on_route("$default"), handler!(reject)),
     function(
         "challenge",

@@ -21,6 +21,7 @@ samples![
     "ack",
     "receive",
     "claim",
+    "ephemeral",
     "reject",
     "challenge",
     "confirm",

@@ -15,7 +15,12 @@ use aws_lambda_events::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use waxwing_backend::{Backend, disconnect::hang_up, requests::admit, sockets::ConnectionId};
+use waxwing_backend::{
+    Backend,
+    disconnect::hang_up,
+    requests::{admit, admit_ephemeral},
+    sockets::ConnectionId,
+};
 use waxwing_wire::{
     ClientFrame, DeviceAddress, ErrorCode, Problem, RegisteredDevice, RequestId, ServiceFrame,
     frame::Refused, limits::MAX_MESSAGE_BYTES,
@@ -85,6 +90,28 @@ where
         Err(problem) => Err(problem),
     };
     reply(&result.unwrap_or_else(|problem| refusal(&event, problem)))
+}
+
+/// Reads the event and lets `handle` work on its frame. Whatever comes of it, nothing is replied, and API Gateway hears
+/// of no failure: it would say so on the connection, and not of which frame.
+pub(crate) async fn on_unanswered<F>(
+    backend: &Backend,
+    event: Value,
+    handle: impl FnOnce(RegisteredDevice, ClientFrame) -> F,
+) -> Result<Value, FunctionError>
+where
+    F: Future<Output = Result<(), Problem>>,
+{
+    let event = parse(event)?;
+    let handled = async {
+        let Sender { device, connection } = sender(&event.request_context)?;
+        admit_ephemeral(backend, device.address.account, &connection).await?;
+        handle(device, frame(&event)?).await
+    };
+    if let Err(problem) = handled.await {
+        tracing::debug!(code = ?problem.code, "an unanswered frame was dropped");
+    }
+    response(200, None)
 }
 
 /// A device that is not in its account any more keeps no connection, should the one who removed it not have been able
@@ -231,7 +258,10 @@ fn response(status: u16, body: Option<String>) -> Result<Value, FunctionError> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use waxwing_wire::{ack::AckRequest, claim::ClaimRequest, receive::ReceiveRequest, send::SendRequest};
+    use waxwing_wire::{
+        ack::AckRequest, claim::ClaimRequest, ephemeral::EphemeralRequest, receive::ReceiveRequest,
+        send::SendRequest,
+    };
 
     use super::*;
     use crate::{
@@ -282,6 +312,8 @@ mod tests {
         assert_eq!(read("receive"), (laptop(), receive));
         let claim = ClientFrame::Claim(expected::<ClaimRequest>("claim"));
         assert_eq!(read("claim"), (phone(), claim));
+        let ephemeral = ClientFrame::Ephemeral(expected::<EphemeralRequest>("ephemeral"));
+        assert_eq!(read("ephemeral"), (phone(), ephemeral));
     }
 
     #[test]
@@ -328,6 +360,19 @@ mod tests {
         for event in bad {
             let context = event["requestContext"].clone();
             assert_eq!(reply("send", event).await["code"], "unauthorized", "{context}");
+        }
+    }
+
+    /// M22: the sender hears nothing, whatever comes of an ephemeral message.
+    #[tokio::test]
+    async fn an_ephemeral_frame_is_never_answered() {
+        for event in [
+            sample("ephemeral"),
+            sample_with("ephemeral", "/body", "not a frame"),
+            sample_with("ephemeral", "/requestContext/authorizer", Value::Null),
+        ] {
+            let reply = invoke("ephemeral", &unreachable_backend(), event).await.unwrap();
+            assert_eq!((&reply["statusCode"], reply.get("body")), (&json!(200), None));
         }
     }
 

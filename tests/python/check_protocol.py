@@ -9,7 +9,7 @@ Prints one JSON line: how many vectors of each kind were right. The first wrong 
 import json
 import sys
 
-from reference import handshake, messages, primitives
+from reference import ephemeral, handshake, messages, primitives
 from reference.primitives import Refused
 from reference.ratchet import Session
 
@@ -75,6 +75,9 @@ def check_conversation(a, b, conversation):
     same(made["bound"].hex(), row["transcript_input"], "what the transcript hashes")
     same(made["transcript"].hex(), row["transcript"], "transcript")
     same(made["root"].hex(), row["root_key"], "root key")
+    same([key.hex() for key in made["ephemeral"]], row["ephemeral_keys"], "ephemeral keys")
+    for message in conversation["ephemeral"]:
+        check_ephemeral(made, message)
     opening = {
         "signed_prekey_id": b.public["signed_prekey"][0],
         "one_time_prekey_id": one_time[0] if one_time else 0,
@@ -96,6 +99,20 @@ def check_conversation(a, b, conversation):
             check_encrypt(sessions[sender], message)
         for message in reversed(turn):
             check_decrypt(receiver, message)
+
+
+def check_ephemeral(made, row):
+    salt, content, message = unhex(row, "salt", "content", "message")
+    direction = row["direction"]
+    key, other = made["ephemeral"][direction - 1], made["ephemeral"][2 - direction]
+    same(ephemeral.message_key(key, salt).hex(), row["message_key"], "key of an ephemeral message")
+    same(ephemeral.seal_message(key, made["transcript"], direction, salt, content), message, "ephemeral message")
+    opened = ephemeral.open_message(key, made["transcript"], direction, message)
+    same(ephemeral.encode(*opened), content, "ephemeral content")
+    arguments = (made["transcript"], direction, message)
+    same(is_refused(ephemeral.open_message, other, *arguments), True, "key of the other direction")
+    damaged = message[:-1] + bytes([message[-1] ^ 1])
+    same(is_refused(ephemeral.open_message, key, *arguments[:2], damaged), True, "damaged ephemeral message")
 
 
 def turns(rows):
@@ -170,6 +187,7 @@ def main(path):
     counts["handshakes"] = len(vectors["conversations"])
     rows = [row for conversation in vectors["conversations"] for row in conversation["messages"]]
     counts["messages"] = len(rows)
+    counts["ephemeral"] = sum(len(conversation["ephemeral"]) for conversation in vectors["conversations"])
     counts["post_quantum_steps"] = sum(row["mixed_kem_secret"] is not None for row in rows)
     print(json.dumps(counts))
 

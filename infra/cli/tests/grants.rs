@@ -39,6 +39,12 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         ENDED,
     ),
     (
+        "ephemeral",
+        "execute-api:ManageConnections",
+        "DELETE/@connections/*",
+        "closes the connection of an account that goes on and on",
+    ),
+    (
         "receive",
         "execute-api:ManageConnections",
         "DELETE/@connections/*",
@@ -199,6 +205,16 @@ async fn every_grant_of_the_template_is_used_or_has_a_reason() {
         .await
         .unwrap();
     until(&alice.client, |event| matches!(event, Event::Message(_))).await;
+    let mut events = alice.client.observe().await.unwrap();
+    alice
+        .client
+        .send_text(bob.address.account, "hello")
+        .await
+        .unwrap();
+    until(&bob.client, |event| matches!(event, Event::Message(_))).await;
+    bob.client.set_typing(alice.address.account, true);
+    let typing = async { while !matches!(events.next().await.unwrap(), Event::Typing { .. }) {} };
+    tokio::time::timeout(PATIENCE, typing).await.unwrap();
     alice.client.revoke(laptop.address.device).await.unwrap();
 
     // She loses the phone, and takes her number over with the PIN.

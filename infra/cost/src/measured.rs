@@ -68,6 +68,8 @@ pub struct Measured {
     pub upload: Usage,
     /// The list of an account's devices.
     pub fetch: Usage,
+    /// Something said for now alone (typing, presence) to a person with one device, which is connected.
+    pub ephemeral: Usage,
 }
 
 /// Why a list of measured use cases was refused.
@@ -131,7 +133,7 @@ impl Measured {
     }
 
     /// Every use case with its name, in the order of the fields.
-    pub fn use_cases(&self) -> [(&'static str, &Usage); 16] {
+    pub fn use_cases(&self) -> [(&'static str, &Usage); 17] {
         [
             ("message_to_1_device", &self.message_to_1_device),
             ("message_to_3_devices", &self.message_to_3_devices),
@@ -149,6 +151,7 @@ impl Measured {
             ("link", &self.link),
             ("upload", &self.upload),
             ("fetch", &self.fetch),
+            ("ephemeral", &self.ephemeral),
         ]
     }
 

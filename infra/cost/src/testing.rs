@@ -90,6 +90,7 @@ pub(crate) fn measured() -> Measured {
         link: quiet("link", 2.0, 210.0, 1.0),
         upload: quiet("upload", 2.0, 2.0, 1.0),
         fetch: quiet("fetch", 3.0, 0.0, 1.0),
+        ephemeral: quiet("ephemeral", 0.5, 0.0, 0.0),
     }
 }
 

@@ -79,7 +79,7 @@ fn every_route_leads_to_the_function_that_was_written_for_it() {
             Trigger::WebSocket { route } => {
                 let found = &websocket.routes[route];
                 assert_eq!(found.function, function.name, "{route}");
-                let replies = !["$connect", "$disconnect"].contains(&route);
+                let replies = !["$connect", "$disconnect", "ephemeral"].contains(&route);
                 assert_eq!(
                     found.has_response, replies,
                     "{route}: a reply is the route's response"

@@ -4,7 +4,8 @@
 //! verb and DynamoDB that a test could replace: what is tested is what is deployed.
 //!
 //! # Layout
-//! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`]. HTTP:
+//! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`],
+//!   [`ephemeral`]. HTTP:
 //!   [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`]; [`upload`],
 //!   [`check`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run twice or break off anywhere.
 //!   `publish`, `ended`, `directory`, `news`: what several of them share.
@@ -28,6 +29,7 @@ pub mod connect;
 mod directory;
 pub mod disconnect;
 mod ended;
+pub mod ephemeral;
 pub mod fault;
 pub mod fetch;
 pub mod gate;
@@ -63,6 +65,7 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::SdkConfig;
+use waxwing_wire::limits::MAX_EPHEMERALS_PER_MINUTE;
 
 pub use clock::Clock;
 pub use config::Config;
@@ -110,6 +113,7 @@ pub struct Backend {
     sockets: Sockets,
     sms: Sms,
     requests: Requests,
+    ephemerals: Requests,
     clock: Clock,
     random: Random,
     token_audience: String,
@@ -165,6 +169,7 @@ impl Backend {
                 config.sms_sender_id.clone(),
             ),
             requests: Requests::new(config.requests_per_minute),
+            ephemerals: Requests::new(MAX_EPHEMERALS_PER_MINUTE),
             database,
             clock,
             random,

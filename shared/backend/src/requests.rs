@@ -145,14 +145,44 @@ pub async fn admit(
     admit_at(backend, account, connection, backend.clock.now()).await
 }
 
+/// The same for an ephemeral message, which is no request: it has a bound of its own.
+///
+/// # Errors
+/// [`RateLimited`].
+pub async fn admit_ephemeral(
+    backend: &Backend,
+    account: AccountId,
+    connection: &ConnectionId,
+) -> Result<(), RateLimited> {
+    let (requests, now) = (&backend.ephemerals, backend.clock.now());
+    admit_in(
+        backend,
+        requests,
+        Counter::Ephemerals,
+        (account, Some(connection)),
+        now,
+    )
+    .await
+}
+
 async fn admit_at(
     backend: &Backend,
     account: AccountId,
     connection: Option<&ConnectionId>,
     now: UnixSeconds,
 ) -> Result<(), RateLimited> {
-    let span = Span::of(now, SPAN_SECONDS);
     let requests = &backend.requests;
+    admit_in(backend, requests, Counter::Requests, (account, connection), now).await
+}
+
+async fn admit_in(
+    backend: &Backend,
+    requests: &Requests,
+    counter: fn(AccountId, Span) -> Counter,
+    (account, connection): (AccountId, Option<&ConnectionId>),
+    now: UnixSeconds,
+) -> Result<(), RateLimited> {
+    let span = Span::of(now, SPAN_SECONDS);
     match requests.turn(account, now, span.end, &backend.random) {
         Turn::Admit => return Ok(()),
         Turn::Refuse(refused) => {
@@ -161,16 +191,13 @@ async fn admit_at(
                 let _ = backend.sockets.close(connection).await;
             }
         }
-        Turn::WriteDown => {
-            let counter = Counter::Requests(account, span);
-            match backend.limits.add(counter, WEIGHT, span.end).await {
-                Ok(count) if count > u64::from(requests.bound) => {
-                    tracing::info!("an account has used up its requests of this minute");
-                    requests.refuse(account, span.end);
-                }
-                Ok(_) | Err(_) => return Ok(()),
+        Turn::WriteDown => match backend.limits.add(counter(account, span), WEIGHT, span.end).await {
+            Ok(count) if count > u64::from(requests.bound) => {
+                tracing::info!("an account has used up its requests of this minute");
+                requests.refuse(account, span.end);
             }
-        }
+            Ok(_) | Err(_) => return Ok(()),
+        },
     }
     Err(RateLimited {
         retry_after_seconds: seconds_until(span.end, now),

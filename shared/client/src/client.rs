@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use waxwing_protocol::{linking::DeviceName, pin::Pin, safety_number::SafetyNumber};
 use waxwing_wire::{
     AccountId, DeviceAddress, DeviceId, MessageId,
@@ -188,7 +189,71 @@ impl Client {
     /// # Errors
     /// [`SendError`].
     pub async fn send_text(&self, to: AccountId, text: &str) -> Result<MessageId, SendError> {
-        outbox::send_text(&self.shared, to, text).await
+        let sent = outbox::send_text(&self.shared, to, text).await;
+        self.shared.ephemerals.wrote(to);
+        sent
+    }
+
+    /// Says to a contact that the person is typing a message to them, or that they stopped. Call it at each keystroke: it
+    /// is said every four seconds at most, and only while connected. Sending the message ends it, too. Never stored,
+    /// never repeated, never in the way of a message.
+    pub fn set_typing(&self, conversation: AccountId, typing: bool) {
+        self.shared
+            .ephemerals
+            .set_typing(conversation, typing, Instant::now());
+    }
+
+    /// Whether contacts may see that this device is there, as long as it is connected and in the
+    /// [foreground](Self::foreground). Off unless the person says otherwise, and kept. Who does not share it does not
+    /// see that of others either.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn share_presence(&self, share: bool) -> Result<(), StoreError> {
+        let set = move |tx: &rusqlite::Transaction<'_>| settings::set_shares_presence(tx, share);
+        self.shared.store.write(set).await?;
+        let ephemerals = &self.shared.ephemerals;
+        ephemerals.set_presence(|presence| presence.share(share, Instant::now()));
+        Ok(())
+    }
+
+    /// Whether it is [shared](Self::share_presence).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn shares_presence(&self) -> Result<bool, StoreError> {
+        self.shared.store.read_now(settings::shares_presence)
+    }
+
+    /// From now on [`Event::Presence`](crate::Event::Presence) tells when this contact comes and goes: for a conversation
+    /// that is on the screen, for it costs a frame every 50 seconds. At most 16 at once. Ends with
+    /// [`unwatch_presence`](Self::unwatch_presence), and with the process.
+    pub fn watch_presence(&self, account: AccountId) {
+        self.shared.ephemerals.set_presence(|presence| {
+            presence.watch(account);
+            Vec::new()
+        });
+    }
+
+    /// The conversation is not on the screen any more.
+    pub fn unwatch_presence(&self, account: AccountId) {
+        self.shared.ephemerals.set_presence(|presence| {
+            presence.unwatch(account);
+            Vec::new()
+        });
+    }
+
+    /// The app came to the foreground. It is taken to be there when the client is opened.
+    pub fn foreground(&self) {
+        let ephemerals = &self.shared.ephemerals;
+        ephemerals.set_presence(|presence| presence.show(true, Instant::now()));
+    }
+
+    /// The app went to the background: contacts are told that this device is away, and nobody is asked. Call
+    /// [`disconnect`](Self::disconnect) after it if the connection is not needed: an open one costs by the minute.
+    pub fn background(&self) {
+        let ephemerals = &self.shared.ephemerals;
+        ephemerals.set_presence(|presence| presence.show(false, Instant::now()));
     }
 
     /// The events for the app, from the first kept one that it has not handled yet. Meant for one reader at a

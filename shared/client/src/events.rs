@@ -194,6 +194,28 @@ pub enum Event {
         /// The device.
         device: DeviceAddress,
     },
+    /// Somebody types. Told once; it ends with [`TypingStopped`](Self::TypingStopped), by itself after six seconds at most.
+    Typing {
+        /// Where.
+        conversation: AccountId,
+        /// On which device.
+        from: DeviceAddress,
+    },
+    /// Somebody who typed does not any more: they stopped, sent it, or nothing more was heard.
+    TypingStopped {
+        /// Where.
+        conversation: AccountId,
+        /// On which device.
+        from: DeviceAddress,
+    },
+    /// Somebody who is [watched](crate::Client::watch_presence) came or went. Nobody is there before it is told, and
+    /// nobody after the connection ended.
+    Presence {
+        /// Who.
+        account: AccountId,
+        /// Whether one of their devices is there.
+        present: bool,
+    },
     /// One-time prekeys of this device were published.
     PrekeysUploaded {
         /// How many.

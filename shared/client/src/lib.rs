@@ -44,6 +44,7 @@
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
 //! - `receipts`, `read_state`, `ask_again`: what devices tell each other about messages.
+//! - Said for now alone: `ephemeral` (sealed, opened, and what follows), `typing`, `presence`; `connection::ephemerals`.
 //! - `under_way`: how many messages may be. `directory`: which devices an account has, and sessions with them.
 //!   `prekeys`: what this device publishes. `resets`: a new session where those before do not do.
 //! - `store`: SQLite, one table a file. `transport`: sockets and requests, nothing of their meaning.
@@ -60,6 +61,7 @@ pub mod config;
 mod connection;
 mod devices;
 mod directory;
+mod ephemeral;
 pub mod events;
 pub mod keys;
 mod linking;
@@ -68,6 +70,7 @@ mod messages;
 mod offers;
 mod outbox;
 mod prekeys;
+mod presence;
 mod read_state;
 mod receipts;
 mod receive;
@@ -83,6 +86,7 @@ mod testing;
 mod three_devices;
 mod transport;
 mod trust;
+mod typing;
 mod under_way;
 
 pub use client::Client;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rusqlite::Transaction;
+use tokio::time::Instant;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify},
@@ -18,15 +19,17 @@ use waxwing_wire::DeviceAddress;
 use crate::{
     clock,
     config::{ClientConfig, Timings},
+    ephemeral::Ephemerals,
     events::{Effects, EventSink},
     sessions::Me,
     store::{
         Store, StoreError, identity, identity::ThisDevice, offers::OfferId, received,
-        sessions as session_rows,
+        sessions as session_rows, settings,
     },
     transport::{
         endpoints::{EndpointError, Service},
         http::{Http, HttpError},
+        service_time::ServiceTime,
         token::Credentials,
     },
 };
@@ -56,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) service: Service,
     pub(crate) store: Store,
     pub(crate) http: Http,
+    pub(crate) service_time: ServiceTime,
+    pub(crate) ephemerals: Arc<Ephemerals>,
     pub(crate) events: EventSink,
     /// Told when a message was put into the outbox.
     pub(crate) outbox_grew: Notify,
@@ -75,7 +80,9 @@ impl Shared {
     pub(crate) async fn open(config: ClientConfig) -> Result<Self, OpenError> {
         let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let service = Service::parse(&config.endpoints)?;
-        let http = Http::new(service.http_url.clone(), config.timings).map_err(OpenError::Tls)?;
+        let service_time = ServiceTime::default();
+        let http = Http::new(service.http_url.clone(), config.timings, service_time.clone())
+            .map_err(OpenError::Tls)?;
         let opening = tokio::task::spawn_blocking(move || {
             Store::open(&config.store, config.durability, &mut clock::rng())
         });
@@ -92,6 +99,8 @@ impl Shared {
             service,
             store,
             http,
+            service_time,
+            ephemerals: Arc::default(),
             events: EventSink::default(),
             outbox_grew: Notify::new(),
             lists_are_stale: Notify::new(),
@@ -101,6 +110,10 @@ impl Shared {
             me: RwLock::new(None),
             removed: AtomicBool::new(false),
         };
+        let shares = shared.store.read(settings::shares_presence).await?;
+        shared
+            .ephemerals
+            .set_presence(|presence| presence.share(shares, Instant::now()));
         if let Some(this) = this {
             shared.become_device(&this);
         }

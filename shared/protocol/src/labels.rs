@@ -12,6 +12,15 @@ pub(crate) const HANDSHAKE: &[u8] = b"Waxwing v1 handshake X3DH ML-KEM-768\0";
 /// The first root key of a session, from a handshake.
 pub(crate) const SESSION_ROOT: &[u8] = b"Waxwing v1 session root\0";
 
+/// The keys of a session's ephemeral messages, from a handshake.
+pub(crate) const EPHEMERAL_KEY: &[u8] = b"Waxwing v1 ephemeral key\0";
+
+/// The key of one ephemeral message, from the key of its direction.
+pub(crate) const EPHEMERAL_MESSAGE_KEY: &[u8] = b"Waxwing v1 ephemeral message key\0";
+
+/// First bytes of the associated data of every ephemeral message.
+pub(crate) const EPHEMERAL: &[u8] = b"Waxwing v1 ephemeral\0";
+
 /// The next root key, from a ratchet step.
 pub(crate) const RATCHET_ROOT: &[u8] = b"Waxwing v1 ratchet root\0";
 
@@ -77,6 +86,9 @@ mod tests {
         TRANSCRIPT,
         HANDSHAKE,
         SESSION_ROOT,
+        EPHEMERAL_KEY,
+        EPHEMERAL_MESSAGE_KEY,
+        EPHEMERAL,
         RATCHET_ROOT,
         RATCHET_CHAIN,
         CHAIN_NEXT,

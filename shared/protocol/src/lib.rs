@@ -10,6 +10,7 @@
 //! - [`keys`]: the keys of a device; ours and theirs are different types.
 //! - [`handshake`]: [`initiate`](handshake::initiate) and [`respond`](handshake::respond) make a session.
 //! - [`session`]: [`Session`] encrypts and decrypts.
+//! - [`ephemeral`]: messages outside the ratchet that nobody misses, such as typing.
 //! - [`management`]: which session to use, when to replace one, what to make of a copy.
 //! - [`message`]: what crosses the network. [`content`]: what it says, [`padding`] included.
 //! - Around people rather than messages, specified in `docs/accounts.md`: [`device_list`] (which devices an account has),
@@ -87,6 +88,7 @@ mod accounts_vectors;
 mod codec;
 pub mod content;
 pub mod device_list;
+pub mod ephemeral;
 pub mod handshake;
 pub mod keys;
 mod labels;

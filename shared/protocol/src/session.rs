@@ -3,6 +3,7 @@
 mod chain_key;
 #[cfg(test)]
 mod conversation;
+pub(crate) mod ephemeral;
 mod error;
 mod kem;
 mod message_key;
@@ -18,6 +19,7 @@ use std::fmt;
 
 use rand::CryptoRng;
 
+pub(crate) use ephemeral::EphemeralKeys;
 pub use error::{DecryptError, EncryptError, StateError};
 pub use kem::{
     KEM_STEP_BEGINS_AFTER_MESSAGES, KEM_STEP_BEGINS_AFTER_MILLIS, KEM_STEP_DUE_AFTER_MESSAGES,
@@ -51,6 +53,8 @@ pub struct Session {
     role: Role,
     ratchet: DoubleRatchet,
     kem: KemSteps,
+    /// None in a session of before there were ephemeral messages.
+    ephemeral: Option<EphemeralKeys>,
 }
 
 /// Which side of the handshake we are.
@@ -75,7 +79,7 @@ impl Session {
     pub(crate) fn initiated(
         id: [u8; HASH_BYTES],
         opening: Opening,
-        root: RootKey,
+        (root, ephemeral): (RootKey, EphemeralKeys),
         their_prekey: Point,
     ) -> Self {
         Self {
@@ -85,12 +89,13 @@ impl Session {
             role: Role::Opening(Box::new(opening)),
             ratchet: DoubleRatchet::initiator(root, their_prekey),
             kem: KemSteps::new(),
+            ephemeral: Some(ephemeral),
         }
     }
 
     pub(crate) fn responded(
         id: [u8; HASH_BYTES],
-        root: RootKey,
+        (root, ephemeral): (RootKey, EphemeralKeys),
         signed_prekey: &SignedPrekeyPair,
         message: &PrekeyMessage,
     ) -> Result<(Self, Vec<u8>), DecryptError> {
@@ -109,6 +114,7 @@ impl Session {
             role: Role::Responder,
             ratchet,
             kem: KemSteps::new(),
+            ephemeral: Some(ephemeral),
         };
         Ok((session, opened.into_content()))
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     content::{Body, Content},
+    ephemeral::{Ephemeral, EphemeralBody},
     handshake::{AnsweredOpenings, OneTime, PrekeyBundle, PublishedSignedPrekey, initiate, respond},
     keys::{DeviceKeys, IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair, SigningKeyPair, VerifyingKey},
     message::{Message, PrekeyMessage},
@@ -346,6 +347,7 @@ fn conversation(name: &str, alice: &Party, bob: &Party, with_one_time: bool, ste
         "responder": bob.name,
         "handshake": handshake.to_json(&private_base, &base),
         "messages": messages,
+        "ephemeral": handshake.ephemeral(name, [&session, answering.as_ref().unwrap()]),
     })
 }
 
@@ -358,6 +360,7 @@ struct Handshake {
     bound: Vec<u8>,
     transcript: [u8; 32],
     root: Secret,
+    ephemeral: [Secret; 2],
 }
 
 impl Handshake {
@@ -401,6 +404,8 @@ impl Handshake {
         secret.extend(kem_secret.as_bytes());
         let prk = Prk::extract(b"Waxwing v1 handshake X3DH ML-KEM-768\0", &secret);
         let root = prk.expand(&[b"Waxwing v1 session root\0", &transcript]);
+        let ephemeral =
+            [1, 2].map(|direction| prk.expand(&[b"Waxwing v1 ephemeral key\0", &transcript, &[direction]]));
         Self {
             shared,
             randomness,
@@ -409,6 +414,7 @@ impl Handshake {
             bound,
             transcript,
             root,
+            ephemeral,
         }
     }
 
@@ -424,7 +430,49 @@ impl Handshake {
             "transcript_input": hex(&self.bound),
             "transcript": hex(&self.transcript),
             "root_key": hex(self.root.as_bytes()),
+            "ephemeral_keys": self.ephemeral.iter().map(|key| hex(key.as_bytes())).collect::<Vec<_>>(),
         })
+    }
+
+    /// An ephemeral message of each side, as section "Ephemeral messages" of the documentation makes it.
+    fn ephemeral(&self, name: &str, sides: [&Session; 2]) -> Value {
+        let bodies = [EphemeralBody::Typing, EphemeralBody::Present { asks: true }];
+        let messages = bodies.into_iter().enumerate().map(|(side, body)| {
+            let message = Ephemeral {
+                conversation: [0x44; 16],
+                sent_at_millis: NOW,
+                body,
+            };
+            let salt = fixed(&format!("{name}, salt {side}"));
+            let sealed = sides[side]
+                .seal_ephemeral(&mut Scripted::new(&[&salt]), &message)
+                .unwrap();
+            assert_eq!(sides[1 - side].open_ephemeral(&sealed), Ok(message));
+            let direction = [u8::try_from(side + 1).unwrap()];
+            let key =
+                Prk::from_key(&self.ephemeral[side]).expand(&[b"Waxwing v1 ephemeral message key\0", &salt]);
+            let associated_data = [
+                b"Waxwing v1 ephemeral\0".as_slice(),
+                &self.transcript,
+                &direction,
+                &[1],
+                &salt,
+            ]
+            .concat();
+            let (ciphertext, tag) = sealed[33..].split_last_chunk().unwrap();
+            let mut content = ciphertext.to_vec();
+            open(&key, &[0; 12], &associated_data, &mut content, tag).unwrap();
+            assert_eq!(content, message.to_bytes());
+            json!({
+                "direction": direction[0],
+                "salt": hex(&salt),
+                "message_key": hex(key.as_bytes()),
+                "associated_data": hex(&associated_data),
+                "content": hex(&content),
+                "message": hex(&sealed),
+            })
+        });
+        messages.collect()
     }
 }
 

@@ -231,6 +231,39 @@ impl fmt::Debug for SealedLink {
     }
 }
 
+/// What one device sealed for one other, for now alone: [`SealedEphemeral::BYTES`] bytes that the service cannot read,
+/// whatever they say.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedEphemeral(Box<[u8; Self::BYTES]>);
+
+impl SealedEphemeral {
+    /// Bytes of every sealed ephemeral message: what the protocol makes, and no more, so that this is no way to send
+    /// anything else.
+    pub const BYTES: usize = 97;
+
+    /// Wraps the bytes.
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(Box::new(bytes))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Result<Self, BytesError> {
+        Ok(Self::new(bytes.try_into().map_err(|_| BytesError::Length)?))
+    }
+}
+
+base64_serde!(SealedEphemeral);
+
+impl fmt::Debug for SealedEphemeral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedEphemeral(..)")
+    }
+}
+
 /// What one device encrypted for one other: [`MIN_CIPHERTEXT_BYTES`] to [`MAX_CIPHERTEXT_BYTES`] bytes that
 /// the service cannot read. Its length is all that `Debug` shows.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use crate::{
     ack::{AckRequest, Acked},
     claim::{Bundles, ClaimRequest},
     envelope::Envelope,
+    ephemeral::{Ephemeral, EphemeralRequest},
     error::{ErrorCode, Problem},
     ids::{AccountId, RequestId},
     link::LinkRequested,
@@ -25,6 +26,8 @@ pub enum ClientFrame {
     Receive(ReceiveRequest),
     /// Prekey bundles of an account's devices.
     Claim(ClaimRequest),
+    /// Something for now alone. Has no reply.
+    Ephemeral(EphemeralRequest),
 }
 
 impl ClientFrame {
@@ -63,6 +66,8 @@ pub enum ServiceFrame {
     Error(Refused),
     /// News: envelopes that arrived while connected.
     Delivery(Delivery),
+    /// News: a device says something for now alone.
+    Ephemeral(Ephemeral),
     /// News: the own pool of one-time prekeys runs low.
     PrekeysLow(PrekeysLow),
     /// News: an account's list of devices changed. Sent to that account's own devices.

@@ -9,7 +9,7 @@
 //! - [`bytes`]: key material and ciphertext as base64url in JSON.
 //! - [`envelope`]: one ciphertext for one device. [`keys`]: what a device publishes.
 //! - [`frame`]: every frame a socket carries, in both directions. [`error`]: what a refused request says.
-//! - WebSocket verbs: [`send`], [`ack`], [`receive`], [`claim`].
+//! - WebSocket verbs: [`send`], [`ack`], [`receive`], [`claim`], [`ephemeral`].
 //! - HTTP verbs: [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`];
 //!   [`upload`], [`check`], [`fetch`]. [`token`]: how a device proves who it is.
 //! - [`devices`]: the signed list of an account's devices. [`phone`], [`secret`]: what never prints.
@@ -23,6 +23,7 @@ pub mod claim;
 pub mod confirm;
 pub mod devices;
 pub mod envelope;
+pub mod ephemeral;
 pub mod error;
 pub mod fetch;
 pub mod frame;
@@ -41,7 +42,7 @@ pub mod send;
 pub mod token;
 pub mod upload;
 
-pub use bytes::{Ciphertext, KemKey, PublicKey, Signature};
+pub use bytes::{Ciphertext, KemKey, PublicKey, SealedEphemeral, Signature};
 pub use devices::DeviceList;
 pub use envelope::{Envelope, EnvelopeId};
 pub use error::{ErrorCode, Problem};

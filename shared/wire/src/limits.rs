@@ -79,3 +79,7 @@ pub const LINK_POLL_SECONDS: u32 = 2;
 
 /// Requests an account may make in a minute, over all its devices.
 pub const MAX_REQUESTS_PER_MINUTE: u32 = 500;
+
+/// Ephemeral messages an account may send in a minute, over all its devices, apart from its requests. Typing takes 15
+/// of them for each conversation, being seen two.
+pub const MAX_EPHEMERALS_PER_MINUTE: u32 = 120;

@@ -60,4 +60,5 @@ def finish(a, b, base_key, kem_ciphertext, one_time, dh, kem_secret):
     transcript = sha256(bound)
     prk = extract(b"Waxwing v1 handshake X3DH ML-KEM-768\0", b"".join(dh) + kem_secret)
     root = expand(prk, b"Waxwing v1 session root\0" + transcript)
-    return {"dh": dh, "kem_secret": kem_secret, "bound": bound, "transcript": transcript, "root": root}
+    ephemeral = [expand(prk, b"Waxwing v1 ephemeral key\0" + transcript + u8(side)) for side in (1, 2)]
+    return {"ephemeral": ephemeral, "dh": dh, "kem_secret": kem_secret, "bound": bound, "transcript": transcript, "root": root}

@@ -146,11 +146,20 @@ impl Devices {
 
     /// All devices of the account, as of now, by rising id.
     pub(crate) async fn find_all(&self, account: AccountId) -> Result<Vec<DeviceRecord>, Fault> {
+        self.query(account, true).await
+    }
+
+    /// All devices of the account a moment ago, by rising id, at half the price.
+    pub(crate) async fn find_all_lately(&self, account: AccountId) -> Result<Vec<DeviceRecord>, Fault> {
+        self.query(account, false).await
+    }
+
+    async fn query(&self, account: AccountId, as_of_now: bool) -> Result<Vec<DeviceRecord>, Fault> {
         let request = self.database.client().query().table_name(&self.table);
         let items = request
             .key_condition_expression(IN_ACCOUNT)
             .expression_attribute_values(":account", binary(account.to_bytes()))
-            .consistent_read(true)
+            .consistent_read(as_of_now)
             .into_paginator()
             .items()
             .send()

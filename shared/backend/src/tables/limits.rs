@@ -78,6 +78,8 @@ pub(crate) fn seconds_until(end: UnixSeconds, now: UnixSeconds) -> u32 {
 pub(crate) enum Counter {
     /// Requests of an account.
     Requests(AccountId, Span),
+    /// Ephemeral messages of an account.
+    Ephemerals(AccountId, Span),
     /// Codes sent for requests from a network.
     CodesToNetwork(Hash, Span),
     /// Codes sent to a block of numbers.
@@ -100,6 +102,7 @@ impl Counter {
         let span = |span: &Span| span.number.to_be_bytes();
         match self {
             Self::Requests(account, during) => encode(1, &[&account.to_bytes(), &span(during)]),
+            Self::Ephemerals(account, during) => encode(9, &[&account.to_bytes(), &span(during)]),
             Self::CodesToNetwork(network, during) => encode(2, &[network.as_bytes(), &span(during)]),
             Self::CodesToPrefix(prefix, during) => encode(3, &[prefix.as_bytes(), &span(during)]),
             Self::Codes(during) => encode(4, &[&span(during)]),

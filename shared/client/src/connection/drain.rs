@@ -9,8 +9,11 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, mpsc};
-use waxwing_wire::{Envelope, EnvelopeId, receive::Page};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+use waxwing_wire::{DeviceAddress, Envelope, EnvelopeId, receive::Page};
 
 use super::{acks::AckQueue, keeper, pause, retry_after};
 use crate::{
@@ -57,6 +60,15 @@ struct Mailbox<'a> {
     queue: &'a AckQueue,
 }
 
+/// How envelopes came here.
+#[derive(Clone, Copy)]
+enum Came {
+    /// They were delivered: their senders are there at this moment.
+    JustNow,
+    /// They waited in the mailbox.
+    Waiting,
+}
+
 /// What to do when nothing arrives.
 enum Alarm {
     /// Read the mailbox again.
@@ -94,7 +106,7 @@ impl Mailbox<'_> {
             };
             tokio::select! {
                 envelopes = delivered.recv() => match envelopes {
-                    Some(envelopes) => self.store(envelopes).await?,
+                    Some(envelopes) => self.store(envelopes, Came::JustNow).await?,
                     None => return Ok(()),
                 },
                 () = overflowed.notified() => {
@@ -131,11 +143,11 @@ impl Mailbox<'_> {
             count += page.envelopes.len() as u64;
             let envelopes = std::mem::take(&mut page.envelopes);
             let Some(after) = page.more_after else {
-                self.store(envelopes).await?;
+                self.store(envelopes, Came::Waiting).await?;
                 return Ok(count);
             };
             // The next page is on its way while this one is stored.
-            let (stored, next) = tokio::join!(self.store(envelopes), self.page(Some(after)));
+            let (stored, next) = tokio::join!(self.store(envelopes, Came::Waiting), self.page(Some(after)));
             stored?;
             page = next?;
         }
@@ -163,11 +175,11 @@ impl Mailbox<'_> {
 
     /// Stores envelopes. When one says that it comes of a device of our own which is not on the own list, the list
     /// is fetched first.
-    async fn store(&self, envelopes: Vec<Envelope>) -> Result<(), DisconnectReason> {
+    async fn store(&self, envelopes: Vec<Envelope>, came: Came) -> Result<(), DisconnectReason> {
         let mut rest: VecDeque<_> = envelopes.into();
         let mut own_list_is_new = false;
         while !rest.is_empty() {
-            rest = self.store_some(rest, own_list_is_new).await?;
+            rest = self.store_some(rest, own_list_is_new, came).await?;
             own_list_is_new = !rest.is_empty();
             if own_list_is_new {
                 keeper::refresh_own(self.shared, self.me).await?;
@@ -182,6 +194,7 @@ impl Mailbox<'_> {
         &self,
         envelopes: VecDeque<Envelope>,
         own_list_is_new: bool,
+        came: Came,
     ) -> Result<VecDeque<Envelope>, DisconnectReason> {
         let (me, events) = (self.me.clone(), self.shared.events.clone());
         let storing = self
@@ -190,6 +203,12 @@ impl Mailbox<'_> {
             .run(move |store| store_in_groups(store, &events, &me, envelopes, own_list_is_new));
         let stored = storing.await.map_err(failed)?;
         self.queue.extend(stored.ids);
+        if let Came::JustNow = came {
+            for (from, shown) in stored.from {
+                let ended = self.shared.ephemerals.delivered(from, shown, Instant::now());
+                ended.into_iter().for_each(|event| self.shared.events.tell(event));
+            }
+        }
         if stored.ask {
             self.shared.lists_are_stale.notify_one();
         }
@@ -216,6 +235,8 @@ const GROUP: usize = 16;
 struct Stored {
     /// Those that may be acked.
     ids: Vec<EnvelopeId>,
+    /// Who sent each, and whether it showed something.
+    from: Vec<(DeviceAddress, bool)>,
     ask: bool,
     send: bool,
     /// The others.
@@ -232,49 +253,61 @@ fn store_in_groups(
     own_list_is_new: bool,
 ) -> Stored {
     let (mut ids, mut ask, mut send) = (Vec::with_capacity(envelopes.len()), false, false);
+    let mut from = Vec::with_capacity(envelopes.len());
     let rest = loop {
         let size = envelopes.len().min(GROUP);
         let group = envelopes.iter().take(size);
         let dealt = match store_together(store, me, group, own_list_is_new) {
             Err(_) if size > 1 => {
                 let first = envelopes.iter().take(1);
-                store_together(store, me, first, own_list_is_new).map(|(count, effects)| (count, 1, effects))
+                store_together(store, me, first, own_list_is_new).map(|(dealt, effects)| (dealt, 1, effects))
             }
-            dealt => dealt.map(|(count, effects)| (count, size, effects)),
+            dealt => dealt.map(|(dealt, effects)| (dealt, size, effects)),
         };
-        let (count, tried, effects) = match dealt {
+        let (dealt, tried, effects) = match dealt {
             Ok(dealt) => dealt,
             Err(error) => break Err(error),
         };
         ask |= effects.ask;
         send |= effects.send;
         events.publish(effects);
+        let count = dealt.len();
+        from.extend(dealt);
         ids.extend(envelopes.drain(..count).map(|envelope| envelope.id));
         if count < tried || envelopes.is_empty() {
             break Ok(envelopes);
         }
     };
-    Stored { ids, ask, send, rest }
+    Stored {
+        ids,
+        from,
+        ask,
+        send,
+        rest,
+    }
 }
 
-/// Stores envelopes by one transaction, up to the first for which the own list is to be asked for. Returns how many.
+/// Stores envelopes by one transaction, up to the first for which the own list is to be asked for. Returns who sent each,
+/// and whether it showed something.
 fn store_together<'a>(
     store: &Store,
     me: &Me,
     envelopes: impl Iterator<Item = &'a Envelope>,
     own_list_is_new: bool,
-) -> Result<(usize, Effects), StoreError> {
+) -> Result<(Vec<(DeviceAddress, bool)>, Effects), StoreError> {
     store.write_now(|tx| {
-        let (mut count, mut effects) = (0, Effects::default());
+        let (mut dealt, mut effects) = (Vec::new(), Effects::default());
         for envelope in envelopes {
             let now = clock::now_millis();
             match receive::envelope(tx, &mut clock::rng(), me, envelope, own_list_is_new, now)? {
-                Received::Dealt(more) => effects.merge(more),
+                Received::Dealt(more) => {
+                    dealt.push((envelope.id.from, more.grew.is_some()));
+                    effects.merge(more);
+                }
                 Received::AskForOwnList => break,
             }
-            count += 1;
         }
-        Ok((count, effects))
+        Ok((dealt, effects))
     })
 }
 

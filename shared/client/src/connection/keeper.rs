@@ -74,7 +74,7 @@ async fn follow(shared: &Shared, me: &Arc<Me>, news: News) -> Result<(), Disconn
             });
             noted.await.map_err(failed)
         }
-        News::Removed(_) | News::Delivery(_) => Ok(()),
+        News::Removed(_) | News::Delivery(_) | News::Ephemeral(_) => Ok(()),
     }
 }
 

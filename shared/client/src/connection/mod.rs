@@ -1,8 +1,8 @@
 //! The connection: opened, kept, opened again.
 //!
-//! One task a client. While connected it runs five things side by side, none of which ever blocks another:
+//! One task a client. While connected it runs six things side by side, none of which ever blocks another:
 //! the socket itself, [`drain`] (mailbox → store), [`acks`] (store → *acked*), [`pump`] (outbox →
-//! *accepted*) and [`keeper`] (own devices and prekeys). When one ends, all end, and the task waits and
+//! *accepted*), [`keeper`] (own devices and prekeys) and [`ephemerals`] (typing and presence). When one ends, all end, and the task waits and
 //! begins anew; everything that matters is in the store, so they may be dropped at any point.
 //!
 //! # Waits
@@ -14,6 +14,7 @@
 
 mod acks;
 mod drain;
+mod ephemerals;
 mod frames;
 pub(crate) mod keeper;
 mod pump;
@@ -53,6 +54,9 @@ const WAITING_DELIVERIES: usize = 256;
 
 /// Other news that waits. It comes rarely, and what does not fit is learned at the next connection.
 const WAITING_NEWS: usize = 16;
+
+/// Ephemeral messages that wait to be opened. What does not fit is dropped, as on the way.
+const WAITING_EPHEMERALS: usize = 32;
 
 /// How long a clean end may take to ack what is stored.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -226,9 +230,8 @@ impl Patience {
                 };
                 Some(half_jitter(wait, rng))
             }
-            DisconnectReason::Unauthorized | DisconnectReason::WrongClock => {
-                Some(half_jitter(self.timings.unauthorized_wait, rng))
-            }
+            // With the next token the clock is the service's: `WrongClock` is tried again as what breaks is.
+            DisconnectReason::Unauthorized => Some(half_jitter(self.timings.unauthorized_wait, rng)),
             _ => Some(self.backoff.next(rng)),
         }
     }
@@ -247,7 +250,12 @@ async fn attempt(shared: &Shared, unacked: &AckQueue, stop: &mut watch::Receiver
             false => DisconnectReason::NotRegistered,
         };
     };
-    let connecting = socket::connect(&shared.service, &me.credentials, &shared.timings);
+    let connecting = socket::connect(
+        &shared.service,
+        &me.credentials,
+        &shared.timings,
+        &shared.service_time,
+    );
     let connected = tokio::select! {
         connected = connecting => connected,
         () = stopped(stop) => return DisconnectReason::Requested,
@@ -256,7 +264,10 @@ async fn attempt(shared: &Shared, unacked: &AckQueue, stop: &mut watch::Receiver
         Ok(socket) => {
             shared.events.tell(Event::Connected);
             let removal = OnceLock::new();
+            shared.ephemerals.connected();
             let reason = serve(shared, &me, socket, unacked, stop, &removal).await;
+            let ended = shared.ephemerals.ended().into_iter();
+            ended.for_each(|event| shared.events.tell(event));
             match removal.into_inner() {
                 Some(removal) => keeper::removed(shared, &me, removal).await,
                 None => reason,
@@ -279,6 +290,7 @@ async fn serve(
     let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
     let (deliveries, delivered) = mpsc::channel(WAITING_DELIVERIES);
     let (tidings, heard) = mpsc::channel(WAITING_NEWS);
+    let (sayings, said) = mpsc::channel(WAITING_EPHEMERALS);
     let replies = Replies::default();
     let link = Link::new(outgoing, replies.clone(), shared.timings.request_timeout);
     let overflowed = Notify::new();
@@ -291,6 +303,7 @@ async fn serve(
         News::Removed(reason) => {
             removal.get_or_init(|| reason);
         }
+        News::Ephemeral(ephemeral) => drop(sayings.try_send(ephemeral)),
         other => drop(tidings.try_send(other)),
     };
     let driving = socket::drive(socket, frames, replies, news, shared.timings.ping_after);
@@ -301,6 +314,7 @@ async fn serve(
         reason = acks::run(shared, &link, unacked) => reason,
         reason = pump::run(shared, me, &link) => reason,
         reason = keeper::run(shared, me, heard) => reason,
+        never = ephemerals::run(shared, me, &link, said) => match never {},
         () = stopped(stop) => DisconnectReason::Requested,
     };
     // What is stored may be acked; then the last link is dropped, which closes the socket.
@@ -308,8 +322,14 @@ async fn serve(
     let goodbye = async move {
         match reason {
             DisconnectReason::Requested => {
-                let acked = acks::flush(&shared.events, &link, unacked);
-                let _unacked_comes_again = tokio::time::timeout(GOODBYE, acked).await;
+                let farewell = async {
+                    shared
+                        .ephemerals
+                        .set_presence(|presence| presence.leave(Instant::now()));
+                    ephemerals::speak(shared, me, &link).await;
+                    acks::flush(&shared.events, &link, unacked).await
+                };
+                let _unacked_comes_again = tokio::time::timeout(GOODBYE, farewell).await;
             }
             // A device that is out is refused a moment before it is told why, on this very socket.
             DisconnectReason::Unauthorized => tokio::time::sleep(GOODBYE).await,

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_bodies.sql"),
     include_str!("migrations/0004_receipts.sql"),
     include_str!("migrations/0005_ask_again.sql"),
+    include_str!("migrations/0006_presence.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.

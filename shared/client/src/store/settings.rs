@@ -38,3 +38,17 @@ pub(crate) fn is_contact(tx: &Transaction<'_>, account: AccountId) -> Result<boo
         .prepare_cached("SELECT 1 FROM contacts WHERE account = ?1")?
         .exists(params![account.to_bytes()])?)
 }
+
+/// Whether contacts may see that this device is there.
+pub(crate) fn shares_presence(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT presence FROM settings")?
+        .query_row([], |row| row.get(0))?)
+}
+
+/// Sets whether contacts may see that this device is there.
+pub(crate) fn set_shares_presence(tx: &Transaction<'_>, shares: bool) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE settings SET presence = ?1")?
+        .execute([shares])?;
+    Ok(())
+}

@@ -6,7 +6,12 @@ use reqwest::{Client, Method, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use waxwing_wire::{ErrorCode, Problem};
 
-use super::{backoff::Backoff, tls, token::Credentials};
+use super::{
+    backoff::Backoff,
+    service_time::ServiceTime,
+    tls,
+    token::{Credentials, is_in_time},
+};
 use crate::{clock, config::Timings};
 
 /// Tries of one request. With the default backoff the last comes within seconds: whoever asked is waiting.
@@ -63,10 +68,11 @@ pub(crate) struct Http {
     client: Client,
     base: String,
     timings: Timings,
+    time: ServiceTime,
 }
 
 impl Http {
-    pub(crate) fn new(base: String, timings: Timings) -> Result<Self, HttpError> {
+    pub(crate) fn new(base: String, timings: Timings, time: ServiceTime) -> Result<Self, HttpError> {
         let tls = tls::config().map_err(|_| HttpError::Unexpected(0))?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls.as_ref().clone())
@@ -82,6 +88,7 @@ impl Http {
             client,
             base,
             timings,
+            time,
         })
     }
 
@@ -113,20 +120,28 @@ impl Http {
         body: Option<&Q>,
     ) -> Result<R, HttpError> {
         let mut backoff = Backoff::new(self.timings.backoff_first, self.timings.backoff_longest);
+        let mut corrected = false;
         loop {
+            let made_at = self.time.now_millis();
             let mut request = self
                 .client
                 .request(method.clone(), format!("{}{path}", self.base));
             if let Some(credentials) = credentials {
-                request = request.header(header::AUTHORIZATION, credentials.bearer(clock::now_millis()));
+                request = request.header(header::AUTHORIZATION, credentials.bearer(made_at));
             }
             if let Some(body) = body {
                 request = request.json(body);
             }
-            let failed = match Self::attempt(request).await {
+            let failed = match self.attempt(request).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
+            let in_time = is_in_time(made_at / 1000, self.time.now_millis() / 1000);
+            if failed.error.is_unauthorized() && !in_time && !corrected {
+                // The clock was wrong, and the answer has set it right.
+                corrected = true;
+                continue;
+            }
             let wait = backoff.next(&mut clock::rng()).max(failed.retry_after);
             let give_up = backoff.attempts() >= ATTEMPTS || failed.retry_after > LONGEST_RETRY_AFTER;
             if give_up || !failed.error.is_retryable() {
@@ -137,8 +152,9 @@ impl Http {
         }
     }
 
-    async fn attempt<R: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<R, Failed> {
+    async fn attempt<R: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<R, Failed> {
         let mut response = request.send().await.map_err(failed)?;
+        self.time.learn(response.headers(), clock::now_millis());
         let status = response.status();
         let retry_after = retry_after(&response);
         let mut body = Vec::new();
@@ -243,7 +259,7 @@ mod tests {
             backoff_first: Duration::from_millis(1),
             ..Timings::default()
         };
-        (Http::new(base, timings).unwrap(), serving)
+        (Http::new(base, timings, ServiceTime::default()).unwrap(), serving)
     }
 
     fn answer(status: u16, headers: &str, body: &str) -> String {

@@ -14,6 +14,7 @@ use waxwing_wire::{
     AccountId, ClientFrame, DeviceId, EnvelopeId, Problem, RequestId, ServiceFrame,
     ack::AckRequest,
     claim::{Bundles, ClaimRequest},
+    ephemeral::{Ephemeral, EphemeralRequest},
     frame::RemovalReason,
     limits::MAX_MESSAGE_BYTES,
     link::LinkRequested,
@@ -57,6 +58,8 @@ pub(crate) enum News {
     LinkRequested(LinkRequested),
     /// Somebody stopped at the lock of the own account.
     RegistrationAttempted,
+    /// A device says something for now alone.
+    Ephemeral(Ephemeral),
     /// This device is not in its account any more.
     Removed(RemovalReason),
 }
@@ -134,6 +137,14 @@ impl Link {
         }
     }
 
+    /// Says something for now alone, if there is room among what waits to be written: it may be lost anywhere, so here
+    /// too, and holds up nothing.
+    pub(crate) fn say(&self, request: EphemeralRequest) {
+        if let Ok(text) = serde_json::to_string(&ClientFrame::Ephemeral(request)) {
+            let _unless_there_is_no_room = self.outgoing.try_send(text);
+        }
+    }
+
     async fn request(
         &self,
         make: impl FnOnce(RequestId) -> ClientFrame,
@@ -184,6 +195,7 @@ impl Replies {
     pub(crate) fn take(&self, frame: ServiceFrame) -> Option<News> {
         let request = match &frame {
             ServiceFrame::Delivery(_)
+            | ServiceFrame::Ephemeral(_)
             | ServiceFrame::PrekeysLow(_)
             | ServiceFrame::DevicesChanged(_)
             | ServiceFrame::LinkRequested(_)
@@ -285,6 +297,7 @@ struct GatewayError {
 fn news(frame: ServiceFrame) -> Option<News> {
     match frame {
         ServiceFrame::Delivery(delivery) => Some(News::Delivery(delivery.envelopes)),
+        ServiceFrame::Ephemeral(ephemeral) => Some(News::Ephemeral(ephemeral)),
         ServiceFrame::PrekeysLow(low) => Some(News::PrekeysLow(low.remaining)),
         ServiceFrame::DevicesChanged(changed) => Some(News::DevicesChanged(changed.account)),
         ServiceFrame::LinkRequested(requested) => Some(News::LinkRequested(requested)),

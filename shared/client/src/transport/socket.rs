@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -29,6 +29,7 @@ use waxwing_wire::{
 use super::{
     endpoints::Service,
     requests::{News, Replies},
+    service_time::{ServiceTime, date},
     tls,
     token::{Credentials, is_in_time},
 };
@@ -55,11 +56,14 @@ pub(crate) async fn connect(
     service: &Service,
     credentials: &Credentials,
     timings: &Timings,
+    time: &ServiceTime,
 ) -> Result<Socket, DisconnectReason> {
+    // What is told of a refused token is by the time that was in it.
+    let made_at = time.now_millis();
     let connecting = async {
         let uri: Uri = service.websocket_url.as_str().parse().map_err(Error::from)?;
-        let request = ClientRequestBuilder::new(uri)
-            .with_header("Authorization", credentials.bearer(clock::now_millis()));
+        let request =
+            ClientRequestBuilder::new(uri).with_header("Authorization", credentials.bearer(made_at));
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = READ_BUFFER_BYTES;
         config.write_buffer_size = 0;
@@ -74,10 +78,14 @@ pub(crate) async fn connect(
         connect_async_tls_with_config(request, Some(config), true, Some(connector)).await
     };
     match tokio::time::timeout(timings.connect_timeout, connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Ok((socket, response))) => {
+            time.learn(response.headers(), clock::now_millis());
+            Ok(socket)
+        }
         // The authorizer's refusal: 401 without a token it could read, 403 for one it denies.
         Ok(Err(Error::Http(response))) if matches!(response.status().as_u16(), 401 | 403) => {
-            Err(refused(response.headers(), clock::now_millis()))
+            time.learn(response.headers(), clock::now_millis());
+            Err(refused(response.headers(), made_at))
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "no connection");
@@ -90,12 +98,8 @@ pub(crate) async fn connect(
 /// What it means that a token was refused which was made just now. Without a word of the service about its time the
 /// clock may be the reason, too.
 fn refused(headers: &HeaderMap, now_millis: u64) -> DisconnectReason {
-    let date = headers.get("date").and_then(|date| date.to_str().ok());
-    let theirs = date
-        .and_then(|date| httpdate::parse_http_date(date).ok())
-        .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
-    match theirs {
-        Some(theirs) if !is_in_time(now_millis / 1000, theirs.as_secs()) => DisconnectReason::WrongClock,
+    match date(headers) {
+        Some(theirs) if !is_in_time(now_millis / 1000, theirs) => DisconnectReason::WrongClock,
         _ => DisconnectReason::Unauthorized,
     }
 }
@@ -441,7 +445,13 @@ mod tests {
                 http_url: "http://127.0.0.1".to_owned(),
                 audience: "test".to_owned(),
             });
-            let refused = connect(&service.unwrap(), &party.me.credentials, &Timings::default()).await;
+            let refused = connect(
+                &service.unwrap(),
+                &party.me.credentials,
+                &Timings::default(),
+                &ServiceTime::default(),
+            )
+            .await;
             assert_eq!(refused.err(), Some(DisconnectReason::Unreachable), "{scheme}");
         }
         accepting.await.unwrap();

@@ -91,11 +91,11 @@ pub fn initiate(
         base_key,
         kem_ciphertext,
     };
-    let root = secrets.into_root_key(&kem_secret, &transcript);
+    let keys = secrets.into_keys(&kem_secret, &transcript);
     Ok(Session::initiated(
         transcript,
         opening,
-        root,
+        keys,
         *bundle.signed_prekey.point(),
     ))
 }

@@ -125,8 +125,8 @@ pub fn respond(
         secrets.add(prekey.scalar(), &base_key)?;
     }
     let kem_secret = signed_prekey.kem().decapsulate(&opening.kem_ciphertext);
-    let root = secrets.into_root_key(&kem_secret, &transcript);
-    Session::responded(transcript, root, signed_prekey, message).map_err(RespondError::Decrypt)
+    let keys = secrets.into_keys(&kem_secret, &transcript);
+    Session::responded(transcript, keys, signed_prekey, message).map_err(RespondError::Decrypt)
 }
 
 /// Checks that the message is for the one-time prekey given, or for none and not answered yet.

@@ -1,11 +1,11 @@
-//! From the shared secrets of a handshake to the first root key.
+//! From the shared secrets of a handshake to the first keys of a session.
 
 use zeroize::Zeroizing;
 
 use crate::{
     labels,
     primitives::{HASH_BYTES, Point, Prk, Scalar, Secret, ZeroSecret, agree},
-    session::RootKey,
+    session::{EphemeralKeys, RootKey},
 };
 
 /// The shared secrets, one after the other: DH1 to DH4 in their order, then that of the key encapsulation.
@@ -22,11 +22,16 @@ impl SharedSecrets {
         Ok(())
     }
 
-    /// The root key, with the encapsulated secret added last. There is no other way to one, so no handshake
-    /// goes without.
-    pub(super) fn into_root_key(mut self, kem: &Secret, transcript: &[u8; HASH_BYTES]) -> RootKey {
+    /// The root key and the keys of ephemeral messages, with the encapsulated secret added last. There is no other
+    /// way to them, so no handshake goes without.
+    pub(super) fn into_keys(
+        mut self,
+        kem: &Secret,
+        transcript: &[u8; HASH_BYTES],
+    ) -> (RootKey, EphemeralKeys) {
         self.0.extend_from_slice(kem.as_bytes());
         let prk = Prk::extract(labels::HANDSHAKE, &self.0);
-        RootKey::new(prk.expand(&[labels::SESSION_ROOT, transcript]))
+        let root = RootKey::new(prk.expand(&[labels::SESSION_ROOT, transcript]));
+        (root, EphemeralKeys::derive(&prk, transcript))
     }
 }

@@ -1,8 +1,8 @@
 //! A session as bytes, for our own store only: it holds every secret of the session.
 //!
 //! ```text
-//! state     = version 1, role u8, used one-time prekey u8, id 32, base key 33, [opening 1,259 if role is 0],
-//!             root key 32, epoch u32, length of our previous chain u32, turn, chains, kem
+//! state     = version u8, role u8, used one-time prekey u8, id 32, base key 33, [opening 1,259 if role is 0],
+//!             [ephemeral keys of initiator and responder, 32 each, in version 2], root key 32, epoch u32, length of our previous chain u32, turn, chains, kem
 //! turn      = 0, their ratchet key 65 (uncompressed)
 //!           | 1, our private ratchet key 32, our ratchet key 33, chain key 32, index u32
 //! chains    = number of chains u8, current, closed…          (the most recent first)
@@ -18,6 +18,7 @@
 //!           | 5, answer 1,120, next block u8, secret 32                                       answering
 //! ```
 //!
+//! Version 1 is a session of before there were ephemeral messages, which has no keys for them; all others are version 2.
 //! Roles: 0 initiator that has heard nothing yet, 1 initiator, 2 responder. Numbers are big-endian. The
 //! reader accepts only what the writer can have written, as far as that shows without arithmetic: it does not
 //! compute public keys from private ones again.
@@ -27,7 +28,7 @@ use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 use super::{
-    MAX_CHAINS, MAX_SKIPPED_KEYS, Role, RootKey, Session, StateError, asks,
+    EphemeralKeys, MAX_CHAINS, MAX_SKIPPED_KEYS, Role, RootKey, Session, StateError, asks,
     chain_key::ChainKey,
     kem::{ANSWER_BYTES, Answering, Asking, BLOCK_BYTES, Blocks, KemSteps, Kind, Phase},
     message_key::MessageKey,
@@ -45,7 +46,10 @@ use crate::{
 };
 
 /// The version of the layout.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version of a session without keys for ephemeral messages.
+const VERSION_WITHOUT_EPHEMERAL_KEYS: u8 = 1;
 
 /// Bytes of a state without chains and skipped keys at most.
 const FIXED_BYTES: usize = 512 + Opening::BYTES + KEM_SEED_BYTES + KEM_KEY_BYTES + ANSWER_BYTES;
@@ -83,11 +87,20 @@ impl Session {
             Role::Initiator => (1, None),
             Role::Responder => (2, None),
         };
-        bytes.extend_from_slice(&[VERSION, role, self.used_one_time_prekey.into()]);
+        let version = match self.ephemeral {
+            Some(_) => VERSION,
+            None => VERSION_WITHOUT_EPHEMERAL_KEYS,
+        };
+        bytes.extend_from_slice(&[version, role, self.used_one_time_prekey.into()]);
         bytes.extend_from_slice(&self.id);
         bytes.extend_from_slice(&self.base_key);
         if let Some(opening) = opening {
             opening.write(bytes);
+        }
+        if let Some(keys) = &self.ephemeral {
+            keys.secrets()
+                .iter()
+                .for_each(|key| bytes.extend_from_slice(key.as_bytes()));
         }
         self.ratchet.write(bytes);
         self.kem.write(bytes);
@@ -95,7 +108,7 @@ impl Session {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let version = reader.u8()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_WITHOUT_EPHEMERAL_KEYS {
             return Err(StateError::Version(version));
         }
         let role = reader.u8()?;
@@ -111,6 +124,16 @@ impl Session {
             1 => Role::Initiator,
             2 => Role::Responder,
             _ => return Err(StateError::Value),
+        };
+        let ephemeral = match version {
+            VERSION => {
+                let (initiator, responder) = (reader.array()?, reader.array()?);
+                Some(EphemeralKeys::restore(
+                    Secret::copy_of(initiator),
+                    Secret::copy_of(responder),
+                ))
+            }
+            _ => None,
         };
         let ratchet = DoubleRatchet::read(reader)?;
         let kem = KemSteps::read(reader)?;
@@ -131,6 +154,7 @@ impl Session {
             role,
             ratchet,
             kem,
+            ephemeral,
         };
         fits.then_some(session).ok_or(StateError::Value)
     }
@@ -420,6 +444,8 @@ mod tests {
                 receive(to, &messages.next_back().unwrap()).unwrap();
             }
         }
+        let mut of_before = answered.clone();
+        of_before.ephemeral = None;
         vec![
             fresh_session,
             without.unwrap(),
@@ -428,6 +454,7 @@ mod tests {
             answered,
             ours,
             theirs,
+            of_before,
         ]
     }
 
@@ -458,7 +485,7 @@ mod tests {
     #[test]
     fn a_state_is_small_and_written_without_growing_its_buffer() {
         let sizes: Vec<_> = samples().iter().map(|session| session.to_bytes().len()).collect();
-        assert_eq!(sizes[..5], [1448, 1448, 1484, 264, 264]);
+        assert_eq!(sizes[..5], [1512, 1512, 1548, 328, 328]);
         let (mut alice, mut bob) = sessions();
         let last = (0..=MAX_SKIPPED_KEYS)
             .map(|_| alice.encrypt(&mut fresh(), b"", NOW).unwrap())
@@ -488,7 +515,7 @@ mod tests {
         let stored = samples().remove(3).to_bytes();
         for (at, byte, error) in [
             (0, 0, StateError::Version(0)),
-            (0, 2, StateError::Version(2)),
+            (0, 3, StateError::Version(3)),
             (1, 3, StateError::Value),
             (2, 2, StateError::Value),
             (35, 4, StateError::Value),
@@ -539,7 +566,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_loads_is_stored_the_same_again(
-            which in 0..7_usize,
+            which in 0..8_usize,
             changes in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..4),
         ) {
             static STATES: LazyLock<Vec<Vec<u8>>> =
@@ -555,9 +582,9 @@ mod tests {
 
         #[test]
         fn no_bytes_make_loading_fail_otherwise_than_by_its_error(
-            role in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..400)
+            version in 0..4_u8, role in 0..4_u8, bytes in proptest::collection::vec(any::<u8>(), 0..400)
         ) {
-            let bytes = [&[VERSION, role, 0], bytes.as_slice()].concat();
+            let bytes = [&[version, role, 0], bytes.as_slice()].concat();
             if let Ok(session) = Session::from_bytes(&bytes) {
                 prop_assert_eq!(session.to_bytes().to_vec(), bytes);
             }

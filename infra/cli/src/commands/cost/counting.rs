@@ -29,8 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOG_LINE_OVERHEAD_BYTES: usize = 26;
 
 /// News, and the function that posts it most.
-const NEWS: [(&str, &str); 6] = [
+const NEWS: [(&str, &str); 7] = [
     ("delivery", "send"),
+    ("ephemeral", "ephemeral"),
     ("prekeys_low", "claim"),
     ("devices_changed", "answer"),
     ("link_requested", "link"),

@@ -74,6 +74,7 @@ pub(super) async fn measure(runner: &Runner, console: &Console) -> Result<Measur
     let (connect, receive_nothing, fetch) = stage.connecting(&alice).await?;
     stage.connect(&bob).await?;
     let (claim, online) = stage.messages(&alice, &bob).await?;
+    let ephemeral = stage.ephemeral(&alice, &bob).await?;
     let (link, to_3_devices) = stage.three_devices(&alice).await?;
     let burst = stage.burst(&bob).await?;
     let away = stage.away(&alice, &bob).await?;
@@ -108,6 +109,7 @@ pub(super) async fn measure(runner: &Runner, console: &Console) -> Result<Measur
             link: counted(&link),
             upload: counted(&upload),
             fetch: counted(&fetch),
+            ephemeral: counted(&ephemeral),
         },
     })
 }
@@ -232,6 +234,27 @@ impl Stage<'_> {
             })
             .await?;
         Ok((claim.unwrap_or_default(), counted))
+    }
+
+    /// Typing that begins and stops.
+    async fn ephemeral(&mut self, alice: &Actor, bob: &Actor) -> Result<Usage, MeasureError> {
+        self.counter.begin()?;
+        for _ in 0..TEN {
+            let client = &alice.device.client;
+            client.set_typing(bob.device.address.account, true);
+            client.set_typing(bob.device.address.account, false);
+        }
+        let all = as_f64(2 * TEN);
+        let counted = self
+            .counter
+            .end("what is said for now alone", |usage| {
+                usage
+                    .functions
+                    .get("ephemeral")
+                    .is_some_and(|usage| usage.posts == all)
+            })
+            .await?;
+        Ok(mean(&counted.usage.only(&["ephemeral"]), 2 * TEN))
     }
 
     async fn claim(&mut self) -> Result<Usage, MeasureError> {

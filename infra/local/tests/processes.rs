@@ -155,7 +155,7 @@ async fn events_at_once_are_worked_on_at_once_and_stopped_at_their_timeout() {
         (one, other),
         (Err(InvokeError::TimedOut), Err(InvokeError::TimedOut))
     );
-    assert!(requests.contains("DynamoDB_20120810.UpdateItem"), "{requests}");
+    assert!(requests.contains("DynamoDB_20120810.Query"), "{requests}");
     let used = meter.snapshot().functions["disconnect"];
     assert_eq!((used.invocations, used.cold_starts, used.errors), (2, 2, 2));
     lambda.shutdown().await;

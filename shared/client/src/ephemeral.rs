@@ -216,7 +216,7 @@ impl Ephemerals {
     /// What there is to do now.
     pub(crate) fn turn(&self, at: Instant) -> Turn {
         let mut now = self.lock();
-        for account in now.presence.to_ask(at) {
+        for account in now.presence.take_due(at) {
             now.say(To::Account(account), EphemeralBody::Present { asks: true });
         }
         let stopped = now.heard.expired(at).into_iter().map(stopped);

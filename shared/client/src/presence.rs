@@ -113,7 +113,7 @@ impl Presence {
     }
 
     /// The accounts to ask now.
-    pub(crate) fn to_ask(&mut self, now: Instant) -> Vec<AccountId> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<AccountId> {
         if !self.is_shown() {
             return Vec::new();
         }
@@ -251,7 +251,7 @@ mod tests {
         behind.show(false, now);
         for presence in [&mut hidden, &mut behind] {
             presence.watch(account(2));
-            assert!(presence.to_ask(now).is_empty());
+            assert!(presence.take_due(now).is_empty());
             assert!(!presence.is_there(device(2, 1), true, now).1);
             assert!(presence.leave(now).is_empty());
         }
@@ -262,7 +262,7 @@ mod tests {
         let (mut presence, begun) = (shared(), Instant::now());
         presence.watch(account(2));
         let asked: Vec<_> = (0..200)
-            .filter(|at| !presence.to_ask(after(begun, *at)).is_empty())
+            .filter(|at| !presence.take_due(after(begun, *at)).is_empty())
             .collect();
         assert_eq!(asked, [0, 50, 100, 150]);
         assert!(ASK_EVERY < LEASE);
@@ -325,9 +325,9 @@ mod tests {
     fn a_connection_that_ends_leaves_nobody_there() {
         let (mut presence, now) = (shared(), Instant::now());
         presence.watch(account(2));
-        presence.to_ask(now);
+        presence.take_due(now);
         presence.is_there(device(2, 1), false, now);
         assert_eq!(presence.end(), [change(2, false)]);
-        assert_eq!(presence.to_ask(now), [account(2)], "asked anew at the next");
+        assert_eq!(presence.take_due(now), [account(2)], "asked anew at the next");
     }
 }

@@ -610,7 +610,7 @@ Outputs:
                 .values()
                 .filter(|route| route.has_response)
                 .count(),
-            websocket.routes.len() - 2
+            websocket.routes.len() - 3
         );
     }
 }

@@ -1,9 +1,9 @@
 //! A story that needs every function, most of them several times, one thing after the other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use waxwing_client::{DevicesError, LockError, Pin, PinError, SendError, UploadError};
+use waxwing_client::{DevicesError, Event, LockError, Pin, PinError, SendError, UploadError};
 use waxwing_local::{lambda::InvokeError, runner::Runner};
 
 use crate::{
@@ -22,6 +22,9 @@ const RETURNS: usize = 3;
 /// Frames that no route takes. No client of ours sends one, so they come as the sample of such a frame.
 const STRAY_FRAMES: usize = 3;
 const STRAY_FRAME: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/reject.json"));
+
+/// How long word of typing may take: it is never repeated.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is sent: about as long as a message is.
 const TEXT: &str = "See you at eight, in front of the cinema? I have the tickets already.";
@@ -53,6 +56,9 @@ pub enum StoryError {
     /// A stray frame got no answer.
     #[error("a frame that no route takes was not answered: {0}")]
     Stray(#[from] InvokeError),
+    /// What is not stored did not come.
+    #[error("a device did not hear that somebody typed; run again with WAXWING_LOG=debug")]
+    Unheard,
     /// Devices stopped telling anything.
     #[error(transparent)]
     Stalled(#[from] Stalled),
@@ -125,6 +131,7 @@ impl Story<'_> {
                 self.say(&alice, bob).await?;
                 self.say(bob, &alice).await?;
             }
+            self.type_to(&alice, bob).await?;
         }
         for actor in friends.iter().chain([&alice]) {
             self.disconnect(actor).await;
@@ -161,6 +168,31 @@ impl Story<'_> {
     async fn disconnect(&self, actor: &Actor) {
         actor.device.client.disconnect().await;
         self.run.set_present(actor.number, false);
+    }
+
+    /// Types and stops, and waits until the other device has heard of both.
+    async fn type_to(&self, from: &Actor, to: &Actor) -> Result<(), StoryError> {
+        let refused = |error| StoryError::from(PeopleError::Store(to.device.name.clone(), error));
+        let mut events = to.device.client.observe().await.map_err(refused)?;
+        for typing in [true, false] {
+            let heard = async {
+                while let Some(event) = events.next().await {
+                    let is_it = match event {
+                        Event::Typing { .. } => typing,
+                        Event::TypingStopped { .. } => !typing,
+                        _ => false,
+                    };
+                    if is_it {
+                        return;
+                    }
+                }
+            };
+            let client = &from.device.client;
+            client.set_typing(to.device.address.account, typing);
+            let heard = tokio::time::timeout(HEARD_WITHIN, heard).await;
+            heard.map_err(|_| StoryError::Unheard)?;
+        }
+        Ok(())
     }
 
     /// Sends a text and waits until it is accepted, shown and acked.

@@ -7,12 +7,14 @@
 //! - [`gateway`]: API Gateway, WebSocket and HTTP: events in, replies out, limits as documented.
 //! - [`lambda`]: runs functions, inside the process or as processes over the Lambda Runtime API.
 //! - [`aws`]: what functions call: DynamoDB (embedded), `@connections` and SNS, each caller by its credentials.
+//! - [`cloud`]: all of [`aws`] opened for one template.
 //! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep. [`outbox`]: what phones would get.
 //! - [`place`]: the region and the account that a run pretends. [`clock`]: the time of day.
 //! - [`secret`]: what stands in for secret parameters.
 
 pub mod aws;
 pub mod clock;
+pub mod cloud;
 pub mod gateway;
 pub mod lambda;
 pub mod logs;

@@ -1,6 +1,6 @@
 //! Starts every part, tells the addresses, ends them cleanly.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::aws::callers::Callers;
-use crate::aws::dynamodb::storage::{Opened, StorageError};
-use crate::aws::dynamodb::tables::{self, TableError};
+use crate::aws::dynamodb::storage::StorageError;
+use crate::aws::dynamodb::tables::TableError;
 use crate::aws::dynamodb::{Closed, DynamoDb};
-use crate::aws::policies::{Grant, Policies, PolicyError};
-use crate::aws::{AwsFront, Connector, Sns};
+use crate::aws::policies::{Grant, PolicyError};
+use crate::aws::{AwsFront, Connector};
 use crate::clock::OffsetClock;
-use crate::gateway::connections::Connections;
+use crate::cloud::{Cloud, CloudError};
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
 use crate::lambda::{
     Concurrency, Executor, InProcess, InvokeError, Lambda, ObservedInvocation, PrepareError, ProcessLimits,
@@ -34,7 +33,7 @@ use crate::outbox::{self, Outbox, OutboxMessage};
 use crate::place::{ACCOUNT_ID, REGION};
 use crate::secret;
 use crate::server::{self, Services};
-use crate::template::{Surroundings, TableSpec, Template, TemplateError};
+use crate::template::{Surroundings, Template, TemplateError};
 
 pub use crate::aws::dynamodb::storage::Storage;
 pub use crate::lambda::binary::{BinaryError, functions_binary};
@@ -134,6 +133,17 @@ pub enum StartError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
+impl From<CloudError> for StartError {
+    fn from(error: CloudError) -> Self {
+        match error {
+            CloudError::Policy(error) => Self::Policy(error),
+            CloudError::Storage(error) => Self::Storage(error),
+            CloudError::Table(error) => Self::Table(error),
+            CloudError::Interrupted(error) => Self::Interrupted(error),
+        }
+    }
+}
+
 /// A template that runs. [`Runner::shutdown`] ends it cleanly; dropping it ends it at once.
 pub struct Runner {
     address: SocketAddr,
@@ -168,24 +178,16 @@ impl Runner {
         let clock = OffsetClock {
             offset: Arc::clone(&config.clock_offset),
         };
-        let opened = open_tables(
-            config.storage,
-            clock.clone(),
-            template.tables.values().cloned().collect(),
-        )
-        .await?;
-
         let meter = Arc::new(Meter::default());
         let logs = Logs::default();
-        let connections = Connections::default();
-        let database = DynamoDb::new(opened, Arc::clone(&meter));
+        let cloud = Cloud::open(&template, config.storage, clock.clone(), &meter).await?;
+        let Cloud {
+            aws,
+            database,
+            connections,
+            outbox,
+        } = cloud;
         let functions = || template.functions.values();
-        let websocket_api = template.websocket.as_ref().map_or("", |api| api.api_id.as_str());
-        let policies = Policies::read(functions(), websocket_api)?;
-        let callers = Callers::new(template.functions.keys().map(String::as_str));
-        let outbox = Outbox::default();
-        let sns = Sns::new(applications(&template), outbox.clone(), Arc::clone(&meter));
-        let aws = AwsFront::new(callers, policies, database.clone(), connections.clone(), sns);
 
         let endpoint = format!("http://{address}");
         let executor = match config.execution {
@@ -367,15 +369,6 @@ async fn listen(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr),
     Ok((listener, reached))
 }
 
-/// The platform applications that parameters name.
-fn applications(template: &Template) -> BTreeSet<String> {
-    let values = template.parameters.values();
-    values
-        .filter(|value| Sns::is_application(value))
-        .cloned()
-        .collect()
-}
-
 /// The secret of the run: kept with its tables, or made up for it.
 async fn secret(storage: &Storage) -> Result<String, StartError> {
     let (Storage::Directory(path) | Storage::FastDirectory(path)) = storage else {
@@ -396,21 +389,6 @@ async fn load_template(config: &RunnerConfig, surroundings: &Surroundings) -> Re
         std::fs::read_to_string(&path).map_err(|source| StartError::ReadTemplate { path, source })
     });
     Ok(Template::load(&read.await??, &config.parameters, surroundings)?)
-}
-
-async fn open_tables(
-    storage: Storage,
-    clock: OffsetClock,
-    specs: Vec<TableSpec>,
-) -> Result<Opened, StartError> {
-    let open = tokio::task::spawn_blocking(move || {
-        let opened = storage.open(Arc::new(clock))?;
-        for table in &specs {
-            tables::make(&opened.database, table)?;
-        }
-        Ok(opened)
-    });
-    open.await?
 }
 
 /// Deletes what has expired, again and again.

@@ -87,7 +87,8 @@ pub(super) async fn authorize(
     Ok(context)
 }
 
-fn read(answer: Value, method_arn: &str) -> Result<Map<String, Value>, Refusal> {
+/// What later events have of an authorizer's answer, if it allows the connection.
+pub(super) fn read(answer: Value, method_arn: &str) -> Result<Map<String, Value>, Refusal> {
     if answer.to_string().len() > MAX_AUTHORIZER_RESULT_BYTES {
         return Err(Refusal::Failed);
     }

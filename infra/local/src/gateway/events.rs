@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::ids;
+use crate::template::{Surroundings, WebSocketSpec};
 
 /// The Common Log Format's time, without its brackets: `20/Nov/2026:21:22:15 +0000`.
 const CLF_TIME: &[BorrowedFormatItem<'_>] = format_description!(
@@ -38,6 +39,19 @@ pub(super) struct Api {
 }
 
 impl Api {
+    /// Those of the template's WebSocket API.
+    pub(super) fn of(spec: &WebSocketSpec, surroundings: &Surroundings) -> Self {
+        Self {
+            id: spec.api_id.clone(),
+            stage: spec.stage.clone(),
+            domain_name: surroundings.api_host(&spec.api_id),
+            arn_prefix: format!(
+                "arn:aws:execute-api:{}:{}",
+                surroundings.region, surroundings.account_id
+            ),
+        }
+    }
+
     /// What an authorizer's policy has to allow.
     pub(super) fn connect_arn(&self) -> String {
         format!("{}:{}/{}/$connect", self.arn_prefix, self.id, self.stage)

@@ -1,11 +1,16 @@
 //! The HTTP API: a request to its route's function, and the answer back.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde_json::Value;
 
 use super::{
     GatewayResponse, Shared,
@@ -17,7 +22,7 @@ use super::{
 };
 use crate::{
     lambda::InvokeError,
-    template::{HttpSpec, Surroundings},
+    template::{HttpRoute, HttpSpec, Surroundings},
 };
 
 /// What API Gateway calls a request in its response.
@@ -43,6 +48,31 @@ impl HttpApi {
                 stage: spec.stage,
             },
         }
+    }
+
+    /// The function that a request goes to, and its event. None if no route takes it.
+    pub(super) fn event(
+        &self,
+        head: &Parts,
+        body: &Bytes,
+        source_ip: IpAddr,
+        at: SystemTime,
+        request_id: &str,
+    ) -> Option<(String, Value)> {
+        let path = self.path_in_stage(head.uri.path())?;
+        let found = self.routes.find(head.method.as_str(), path)?;
+        let function = found.route.function.clone();
+        let received = Received {
+            api: &self.api,
+            head,
+            body,
+            source_ip,
+            at,
+            request_id,
+            route_key: route_key(found.route),
+            path_parameters: found.parameters,
+        };
+        Some((function, received.event()))
     }
 
     /// The path behind the stage.
@@ -124,10 +154,6 @@ async fn invoke(
     shared.meter.record_http_request(body.len());
 
     let Found { route, parameters } = found;
-    let route_key = match route.path.as_str() {
-        DEFAULT_STAGE => route.path.clone(),
-        path => format!("{} {path}", route.method),
-    };
     let received = Received {
         api: &http.api,
         head: &head,
@@ -135,7 +161,7 @@ async fn invoke(
         source_ip: client.ip().to_canonical(),
         at: shared.now(),
         request_id,
-        route_key,
+        route_key: route_key(route),
         path_parameters: parameters,
     };
     let event = received.event();
@@ -151,6 +177,14 @@ async fn invoke(
         Ok(Ok(value)) => response(value).map_err(|_| Fault::Internal),
         Ok(Err(InvokeError::Throttled)) | Err(_) => Err(Fault::Unavailable),
         Ok(Err(_)) => Err(Fault::Internal),
+    }
+}
+
+/// A route as events name it.
+fn route_key(route: &HttpRoute) -> String {
+    match route.path.as_str() {
+        DEFAULT_STAGE => route.path.clone(),
+        path => format!("{} {path}", route.method),
     }
 }
 

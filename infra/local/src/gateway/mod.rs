@@ -8,9 +8,11 @@
 //! - WebSocket: `websocket` (handshake, `authorizer`, `policy`), then `session` (an open connection),
 //!   then `messages` (`selection`, `reply`); [`connections`] is what `@connections` acts on; `events`.
 //! - HTTP: `http_api` (`http_routes`, `http_event`, `http_reply`).
+//! - [`by_hand`]: the same events and connections without a network.
 //! - [`limits`]: every bound. `observer`: shows every WebSocket message to whoever looks on.
 
 mod authorizer;
+pub mod by_hand;
 pub mod connections;
 mod events;
 mod http_api;
@@ -82,15 +84,7 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let websocket = template.websocket.clone().map(|spec| {
-            let api = events::Api {
-                id: spec.api_id.clone(),
-                stage: spec.stage.clone(),
-                domain_name: surroundings.api_host(&spec.api_id),
-                arn_prefix: format!(
-                    "arn:aws:execute-api:{}:{}",
-                    surroundings.region, surroundings.account_id
-                ),
-            };
+            let api = events::Api::of(&spec, surroundings);
             Arc::new(WebSocketApi { spec, api })
         });
         let http = template.http.clone().map(|spec| HttpApi::new(spec, surroundings));

@@ -3,7 +3,7 @@
 //! The record forgets the connection only if it is still this one. What was posted to a socket that was dying may not
 //! have arrived: if anything waits in the mailbox, the same write marks the device for push. The mailbox is looked at
 //! first. That is soon enough: whoever posts from now on meets 410 and sets the mark itself, and whoever posted before
-//! had put before.
+//! had put before. If it cannot be looked at, something is taken to wait: a push for nothing is better than none.
 //!
 //! Twice: the second run finds nothing to forget and still marks what waits. A run that broke off has changed nothing,
 //! and the next `send` meets 410.
@@ -37,7 +37,7 @@ pub async fn disconnect(
 ) -> Result<(), DisconnectError> {
     let now = backend.clock.now();
     let devices = &backend.devices;
-    if backend.mailbox.has_alive(device, now).await? {
+    if backend.mailbox.has_alive(device, now).await.unwrap_or(true) {
         // Marks nothing if the device has another connection.
         devices
             .replace_connection_with_mark(device, connection, now)
@@ -59,11 +59,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{Call, backend, device, done};
+    use crate::testing::{Answer, Call, backend, device, done, refused};
 
     async fn leaving(waiting: u32) -> Vec<(String, String)> {
+        leaving_when(move || (200, json!({ "Count": waiting }))).await
+    }
+
+    /// When the query for what waits is answered so.
+    async fn leaving_when(query: impl Fn() -> Answer + Send + Sync + 'static) -> Vec<(String, String)> {
         let (backend, calls) = backend(move |call| match call.operation.as_str() {
-            "Query" => (200, json!({ "Count": waiting })),
+            "Query" => query(),
             _ => done(),
         });
         let own = ConnectionId::new("own").unwrap();
@@ -88,6 +93,13 @@ mod tests {
         let calls = leaving(1).await;
         assert_eq!(calls.len(), 2);
         assert_eq!(calls[0].0, "Query");
+        assert_eq!(calls[1].1, "SET p = if_not_exists(p, :now) REMOVE c, t");
+    }
+
+    /// I10: API Gateway does not ask again.
+    #[tokio::test]
+    async fn a_device_whose_mailbox_cannot_be_looked_at_is_taken_to_have_something_waiting() {
+        let calls = leaving_when(|| refused("ValidationException")).await;
         assert_eq!(calls[1].1, "SET p = if_not_exists(p, :now) REMOVE c, t");
     }
 

@@ -15,10 +15,18 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("waxwing-client", &["waxwing-protocol", "waxwing-wire"]),
     ("waxwing-local", &["waxwing-functions"]),
     ("waxwing-cost", &[]),
-    ("waxwing-prove", &[]),
     (
         "waxwing-cli",
-        &["waxwing-client", "waxwing-cost", "waxwing-local"],
+        &["waxwing-client", "waxwing-cost", "waxwing-local", "waxwing-prove"],
+    ),
+    (
+        "waxwing-prove",
+        &[
+            "waxwing-backend",
+            "waxwing-functions",
+            "waxwing-local",
+            "waxwing-wire",
+        ],
     ),
     ("scenarios", &["waxwing-client", "waxwing-local"]),
 ];

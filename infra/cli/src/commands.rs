@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod cost;
+pub mod crash_table;
 pub mod demo;
 pub mod doctor;
 pub mod functions;
@@ -44,6 +45,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Cost(cost::Args),
     #[command(after_help = EXIT_CODES)]
+    CrashTable(crash_table::Args),
+    #[command(after_help = EXIT_CODES)]
     Doctor(doctor::Args),
     #[command(after_help = EXIT_CODES)]
     Functions(functions::Args),
@@ -81,6 +84,9 @@ pub enum Failure {
     /// In `cost`.
     #[error(transparent)]
     Cost(#[from] cost::CostError),
+    /// In `crash-table`.
+    #[error(transparent)]
+    CrashTable(#[from] crash_table::CrashTableError),
     /// In `doctor`.
     #[error(transparent)]
     Doctor(#[from] doctor::DoctorError),
@@ -101,6 +107,7 @@ impl Cli {
             Command::Chat(_) => false,
             Command::Load(args) => args.json,
             Command::Cost(args) => args.json,
+            Command::CrashTable(args) => args.json,
             Command::Doctor(args) => args.json,
             Command::Functions(args) => args.json,
             Command::Verify(args) => args.json,
@@ -119,6 +126,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
         Command::Chat(args) => chat::run(args, console).await?,
         Command::Load(args) => load::run(args, console).await?,
         Command::Cost(args) => cost::run(args, console).await?,
+        Command::CrashTable(args) => crash_table::run(args, console).await?,
         Command::Doctor(args) => doctor::run(args, console).await?,
         Command::Functions(args) => functions::run(args, console).await?,
         Command::Verify(args) => verify::run(args, console).await?,
@@ -160,6 +168,9 @@ mod tests {
             "verify --as alice --with bob",
             "verify --as alice --with bob --code TEXT --json",
             "doctor",
+            "crash-table --function send --json",
+            "crash-table --double --seconds 10 --seed 2",
+            "crash-table --write",
             "doctor --endpoint wss://a.example/prod --http-endpoint https://b.example/prod --phone +14155550100 \
              --phone +14155550101 --take-over --patience 60 --json",
         ] {

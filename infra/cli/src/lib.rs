@@ -2,7 +2,8 @@
 //! a program.
 //!
 //! # Layout
-//! - [`commands`]: one file a command: `local`, `demo`, `chat`, `verify`, `load`, `cost`, `doctor`, `functions`. Start
+//! - [`commands`]: one file a command: `local`, `demo`, `chat`, `verify`, `load`, `cost`, `crash_table`, `doctor`,
+//!   `functions`. Start
 //!   reading there.
 //! - [`service`]: the runner, started for a command. [`people`]: devices that register and link.
 //! - [`run`]: a run in progress, sending, listening, waiting. [`ledger`]: what was sent against what was shown:

@@ -1,0 +1,291 @@
+//! The promises, checked over the tables and over what devices saw. Their ids are those of docs/reliability.md.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::Value;
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, Envelope, EnvelopeId, KeyId, RegisteredDevice, RegistrationId,
+    ServiceFrame, limits::MESSAGE_LIFE_SECONDS, send::OutgoingMessage,
+};
+
+use crate::{
+    Trouble,
+    service::Service,
+    story::{Ledger, Story, envelopes},
+};
+
+/// A promise that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Violation {
+    /// Which: `I1`.
+    pub promise: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Violation {
+    /// What was seen of a broken promise.
+    pub fn new(promise: &'static str, what: String) -> Self {
+        Self { promise, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.promise, self.what)
+    }
+}
+
+/// A device as its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its connection.
+    pub connection: Option<String>,
+    /// Whether it is marked for push.
+    pub is_marked: bool,
+}
+
+/// Every registered device.
+///
+/// # Errors
+/// [`Trouble`]: the table could not be read.
+pub async fn registered(service: &Service) -> Result<BTreeMap<RegisteredDevice, Record>, Trouble> {
+    let items = service.table("DevicesTable").await?;
+    items.iter().map(record).collect()
+}
+
+fn record(item: &Value) -> Result<(RegisteredDevice, Record), Trouble> {
+    let account = binary(item, "a").and_then(|bytes| AccountId::from_bytes(&bytes).ok());
+    let device = binary(item, "d").and_then(|bytes| DeviceId::new(u64::from(*bytes.first()?)).ok());
+    let registration = number(item, "r").and_then(|id| RegistrationId::new(id).ok());
+    let (Some(account), Some(device), Some(registration)) = (account, device, registration) else {
+        return Err(Trouble(format!("a damaged device: {item}")));
+    };
+    let device = RegisteredDevice {
+        address: DeviceAddress { account, device },
+        registration,
+    };
+    let record = Record {
+        connection: attribute(item, "c", "S").map(str::to_owned),
+        is_marked: attribute(item, "p", "N").is_some(),
+    };
+    Ok((device, record))
+}
+
+/// Every envelope in a mailbox, with its ciphertext and when it expires.
+///
+/// # Errors
+/// [`Trouble`]: the table could not be read.
+pub async fn mailboxes(
+    service: &Service,
+) -> Result<BTreeMap<(Vec<u8>, EnvelopeId), (Vec<u8>, u64)>, Trouble> {
+    let items = service.table("MailboxTable").await?;
+    let read = |item: &Value| {
+        let owner = binary(item, "o")?;
+        let id = EnvelopeId::from_bytes(&binary(item, "i")?).ok()?;
+        Some(((owner, id), (binary(item, "c")?, number(item, "expires_at")?)))
+    };
+    let damaged = || Trouble::from("a damaged envelope");
+    items.iter().map(|item| read(item).ok_or_else(damaged)).collect()
+}
+
+/// I6: every device on the recipients' lists at this moment has the message, its sender aside.
+///
+/// # Errors
+/// [`Trouble`]: the tables could not be read.
+pub async fn accepted_means_everyone(
+    story: &mut Story,
+    from: RegisteredDevice,
+    message: &OutgoingMessage,
+) -> Result<(), Trouble> {
+    let registered = registered(&story.service).await?;
+    let mailboxes = mailboxes(&story.service).await?;
+    let sent: BTreeMap<_, _> = envelopes(from, message).collect();
+    let accounts: BTreeSet<_> = message
+        .recipients
+        .iter()
+        .map(|recipient| recipient.account)
+        .collect();
+    let id = EnvelopeId {
+        message: message.message,
+        from: from.address,
+    };
+    for device in registered
+        .keys()
+        .filter(|device| accounts.contains(&device.address.account))
+    {
+        if device.address == from.address {
+            continue;
+        }
+        let was_acked = story.ledger.acked.contains(&(*device, id));
+        let there = mailboxes.get(&(device.to_bytes().to_vec(), id));
+        let is_there = there.is_some_and(|(bytes, _)| {
+            sent.get(&(*device, id))
+                .is_some_and(|sent| sent.as_bytes() == bytes)
+        });
+        if !is_there && !was_acked {
+            let what = format!("accepted, but {} does not have it", device.address);
+            story.ledger.violations.push(Violation::new("I6", what));
+        }
+    }
+    Ok(())
+}
+
+/// Notes an envelope that arrived. I12: it has not expired. I3: it is what was sent.
+pub fn arrived(ledger: &mut Ledger, device: RegisteredDevice, envelope: &Envelope, now: u64) {
+    let key = (device, envelope.id);
+    if ledger.sent.get(&key) != Some(&envelope.ciphertext) {
+        let what = format!("{} got what nobody sent it", device.address);
+        ledger.violations.push(Violation::new("I3", what));
+    }
+    let expired = ledger
+        .accepted
+        .get(&key)
+        .is_some_and(|at| at + MESSAGE_LIFE_SECONDS <= now);
+    if expired {
+        let what = format!("{} got an expired message", device.address);
+        ledger.violations.push(Violation::new("I12", what));
+    }
+    ledger.received.insert(key);
+}
+
+/// Everything that must hold when nothing is under way.
+///
+/// # Errors
+/// [`Trouble`]: the tables could not be read.
+pub async fn at_rest(story: &mut Story) -> Result<Vec<Violation>, Trouble> {
+    story.listen()?;
+    let mut found = story.ledger.violations.clone();
+    let registered = registered(&story.service).await?;
+    let mailboxes = mailboxes(&story.service).await?;
+    for ((device, id), at) in &story.ledger.accepted {
+        let Some(record) = registered.get(device) else {
+            continue;
+        };
+        let is_over = at + MESSAGE_LIFE_SECONDS <= story.service.now();
+        if is_over || story.ledger.acked.contains(&(*device, *id)) {
+            continue;
+        }
+        let kept = mailboxes.get(&(device.to_bytes().to_vec(), *id));
+        let sent = story.ledger.sent.get(&(*device, *id));
+        if kept.map(|(bytes, _)| bytes.as_slice()) != sent.map(|sent| sent.as_bytes()) {
+            let received = story.ledger.received.contains(&(*device, *id));
+            let promise = if received { "I2" } else { "I1" };
+            let what = format!("{} lost an accepted message before it acked it", device.address);
+            found.push(Violation::new(promise, what));
+        } else if !has_word(story, *device, *id, record) {
+            let what = format!(
+                "a message waits for {}, which nobody told or marked",
+                device.address
+            );
+            found.push(Violation::new("I10", what));
+        }
+    }
+    for device in &story.devices {
+        let (Some(record), Some(socket)) = (registered.get(&device.device), &device.socket) else {
+            continue;
+        };
+        let is_open = story.service.cloud.connections.info(socket.client.id()).is_ok();
+        if is_open && record.connection.as_deref() != Some(socket.client.id()) {
+            let what = format!(
+                "the open connection of {} is not in its record",
+                device.device.address
+            );
+            found.push(Violation::new("I10", what));
+        }
+    }
+    for (device, id) in &story.ledger.ack_answered {
+        if mailboxes.contains_key(&(device.to_bytes().to_vec(), *id)) {
+            found.push(Violation::new(
+                "I14",
+                format!("{} acked what is still there", device.address),
+            ));
+        }
+    }
+    found.extend(prekeys(story).await?);
+    Ok(found)
+}
+
+/// Whether the device knows of the message, will be told by a push, or was told on the connection it has.
+fn has_word(story: &Story, device: RegisteredDevice, id: EnvelopeId, record: &Record) -> bool {
+    if record.is_marked {
+        return true;
+    }
+    let Some(connection) = &record.connection else {
+        return false;
+    };
+    if story.service.cloud.connections.info(connection).is_err() {
+        // 410: nobody hears what is posted there.
+        return false;
+    }
+    let of = story.devices.iter().find(|other| other.device == device);
+    let Some(socket) = of.and_then(|device| device.socket.as_ref()) else {
+        return false;
+    };
+    // A device asks for its mailbox after it connected: until then it need not be told.
+    let was_told = socket.frames.iter().any(|frame| match frame {
+        ServiceFrame::Delivery(delivery) => delivery.envelopes.iter().any(|envelope| envelope.id == id),
+        _ => false,
+    });
+    !socket.has_asked || was_told || story.ledger.received.contains(&(device, id))
+}
+
+/// I5: no key is handed out twice, none is in the pool that was handed out, and none that nobody published.
+async fn prekeys(story: &Story) -> Result<Vec<Violation>, Trouble> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (device, prekey) in &story.ledger.handed_out {
+        let what = format!("key {} of {}", prekey.id.get(), device.address);
+        if !seen.insert((device.to_bytes().to_vec(), prekey.id)) {
+            found.push(Violation::new("I5", format!("{what} was handed out twice")));
+        }
+        if story.ledger.published.get(&(*device, prekey.id)) != Some(&prekey.key) {
+            found.push(Violation::new(
+                "I5",
+                format!("{what} was handed out and never published"),
+            ));
+        }
+    }
+    for item in story.service.table("PrekeysTable").await? {
+        let id = number(&item, "i").and_then(|id| KeyId::new(id).ok());
+        let (Some(owner), Some(id)) = (binary(&item, "o"), id) else {
+            return Err(Trouble::from("a damaged prekey"));
+        };
+        if seen.contains(&(owner, id)) {
+            let what = format!("key {} was handed out and is in the pool", id.get());
+            found.push(Violation::new("I5", what));
+        }
+    }
+    Ok(found)
+}
+
+/// What must hold after everybody came back: I1 and I3, all that was accepted has arrived.
+pub fn after_all(story: &Story, registered: &BTreeMap<RegisteredDevice, Record>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for ((device, id), at) in &story.ledger.accepted {
+        let is_over = at + MESSAGE_LIFE_SECONDS <= story.service.now();
+        let is_there = registered.contains_key(device);
+        if is_there && !is_over && !story.ledger.received.contains(&(*device, *id)) {
+            let what = format!("{} came back and did not get an accepted message", device.address);
+            found.push(Violation::new("I1", what));
+        }
+    }
+    found
+}
+
+fn attribute<'a>(item: &'a Value, name: &str, kind: &str) -> Option<&'a str> {
+    item.get(name)?.get(kind)?.as_str()
+}
+
+fn binary(item: &Value, name: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(attribute(item, name, "B")?).ok()
+}
+
+fn number(item: &Value, name: &str) -> Option<u64> {
+    attribute(item, name, "N")?.parse().ok()
+}

@@ -142,6 +142,9 @@ const TAKEN_OVER: &str =
 /// stand for.
 const SAMPLED: (&str, &str) = ("dynamodb:UpdateItem", "LimitsTable");
 
+/// Named above, and used all the same where a device is back before the service has heard that it left.
+const USED_AT_TIMES: (&str, &str) = ("connect", "execute-api:ManageConnections");
+
 /// Long enough for what is to happen on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -194,7 +197,9 @@ async fn every_grant_of_the_template_is_used_or_has_a_reason() {
     alice.client.set_lock(&pin).await.unwrap();
     alice.client.remove_lock().await.unwrap();
     alice.client.set_lock(&pin).await.unwrap();
-    let laptop = people::link(&alice, "laptop", config(&runner)).await.unwrap();
+    // It acks late, so that there is something in its mailbox when it is removed.
+    let late = ClientConfig::new(StoreLocation::Memory, service::endpoints(&runner));
+    let laptop = people::link(&alice, "laptop", late).await.unwrap();
     alice.client.rotate_signed_prekey().await.unwrap();
     connect(&alice).await;
     connect(&laptop).await;
@@ -242,7 +247,8 @@ async fn every_grant_of_the_template_is_used_or_has_a_reason() {
         "granted and never used:\n{}",
         excess.join("\n")
     );
-    for (function, action, resource, _) in NAMED {
+    let always = |(function, action, _, _): &&(&str, &str, &str, &str)| (*function, *action) != USED_AT_TIMES;
+    for (function, action, resource, _) in NAMED.iter().filter(always) {
         assert!(
             unused.iter().any(|grant| grant.function == *function
                 && grant.action == *action

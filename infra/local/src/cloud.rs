@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::aws::callers::Callers;
 use crate::aws::dynamodb::DynamoDb;
+use crate::aws::dynamodb::elsewhere::{Elsewhere, ElsewhereError};
 use crate::aws::dynamodb::storage::{Opened, Storage, StorageError};
 use crate::aws::dynamodb::tables::{self, TableError};
 use crate::aws::policies::{Policies, PolicyError};
@@ -42,6 +43,9 @@ pub enum CloudError {
     /// A table is not as the template wants it.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The tables are elsewhere, and cannot be used.
+    #[error(transparent)]
+    Elsewhere(#[from] ElsewhereError),
     /// The thread that opened the tables broke off.
     #[error("opening the tables broke off: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -59,8 +63,13 @@ impl Cloud {
         clock: OffsetClock,
         meter: &Arc<Meter>,
     ) -> Result<Self, CloudError> {
-        let opened = open_tables(storage, clock, template.tables.values().cloned().collect()).await?;
-        let database = DynamoDb::new(opened, Arc::clone(meter));
+        let tables: Vec<_> = template.tables.values().cloned().collect();
+        let database = match storage {
+            Storage::Elsewhere(endpoint) => {
+                DynamoDb::elsewhere(Elsewhere::open(&endpoint, &tables).await?, Arc::clone(meter))
+            }
+            here => DynamoDb::new(open_tables(here, clock, tables).await?, Arc::clone(meter)),
+        };
         let connections = Connections::default();
         let outbox = Outbox::default();
         let websocket_api = template.websocket.as_ref().map_or("", |api| api.api_id.as_str());

@@ -14,14 +14,16 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
+use crate::aws::dynamodb::elsewhere::ElsewhereError;
 use crate::aws::dynamodb::storage::StorageError;
 use crate::aws::dynamodb::tables::TableError;
 use crate::aws::dynamodb::{Closed, DynamoDb};
 use crate::aws::policies::{Grant, PolicyError};
 use crate::aws::{AwsFront, Connector};
 use crate::clock::OffsetClock;
-use crate::cloud::{Cloud, CloudError};
+use crate::cloud::Cloud;
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
 use crate::lambda::{
     Concurrency, Executor, InProcess, InvokeError, Lambda, ObservedInvocation, PrepareError, ProcessLimits,
@@ -35,7 +37,9 @@ use crate::secret;
 use crate::server::{self, Services};
 use crate::template::{Surroundings, Template, TemplateError};
 
+pub use crate::aws::dynamodb::bare::{Bare, Recorded};
 pub use crate::aws::dynamodb::storage::Storage;
+pub use crate::cloud::CloudError;
 pub use crate::lambda::binary::{BinaryError, functions_binary};
 
 /// The template that is run when no other is named: the one this crate was built with.
@@ -125,6 +129,9 @@ pub enum StartError {
     /// A table is not as the template wants it.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The tables are elsewhere, and cannot be used.
+    #[error(transparent)]
+    Elsewhere(#[from] ElsewhereError),
     /// A function cannot run in the environment the template gives it.
     #[error(transparent)]
     Function(#[from] PrepareError),
@@ -139,6 +146,7 @@ impl From<CloudError> for StartError {
             CloudError::Policy(error) => Self::Policy(error),
             CloudError::Storage(error) => Self::Storage(error),
             CloudError::Table(error) => Self::Table(error),
+            CloudError::Elsewhere(error) => Self::Elsewhere(error),
             CloudError::Interrupted(error) => Self::Interrupted(error),
         }
     }
@@ -172,7 +180,7 @@ impl Runner {
             account_id: ACCOUNT_ID.to_owned(),
             front: Some(address),
             secret: secret(&config.storage).await?,
-            ..Surroundings::default()
+            stack_name: stack_name(&config.storage),
         };
         let template = load_template(&config, &surroundings).await?;
         let clock = OffsetClock {
@@ -332,6 +340,16 @@ impl Runner {
         self.lambda.observe()
     }
 
+    /// Keeps every call to the database from now on, to be done again by [`Bare`].
+    pub fn record_database(&self) {
+        self.database.record();
+    }
+
+    /// The calls kept since [`record_database`](Self::record_database); no more are kept.
+    pub fn recorded_database(&self) -> Recorded {
+        self.database.recorded()
+    }
+
     /// Deletes what has expired now, and tells how many items that were. A timer does it otherwise.
     pub async fn sweep_expired(&self) -> usize {
         self.database.sweep_expired().await.unwrap_or(0)
@@ -379,6 +397,15 @@ async fn secret(storage: &Storage) -> Result<String, StartError> {
         secret::kept_in(&path).map_err(|source| StorageError::Directory { path, source })
     });
     Ok(kept.await??)
+}
+
+/// The same in every run, so that tables are found again; one for each run where several share a database.
+fn stack_name(storage: &Storage) -> String {
+    let name = Surroundings::default().stack_name;
+    match storage {
+        Storage::Elsewhere(_) => format!("{name}-{}", Uuid::new_v4().simple()),
+        _ => name,
+    }
 }
 
 async fn load_template(config: &RunnerConfig, surroundings: &Surroundings) -> Result<Template, StartError> {

@@ -204,7 +204,7 @@ async fn no_instance_outlives_a_runner_that_is_killed() {
     let mut killed = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "a_runner_that_will_be_killed",
+            "processes::a_runner_that_will_be_killed",
             "--ignored",
             "--nocapture",
         ])

@@ -2,8 +2,11 @@
 //!
 //! The engine answers as DynamoDB does, to the wording of its errors. This module puts around it what a call
 //! has in AWS: [`operations`] by name, capacity metered by caller, and threads of their own, because SQLite
-//! works on the thread that calls it. [`tables`] makes the template's tables, [`storage`] says where they are.
+//! works on the thread that calls it. [`tables`] makes the template's tables, [`storage`] says where they are. In its
+//! place calls can go to a database [`elsewhere`].
 
+pub mod bare;
+pub mod elsewhere;
 pub mod operations;
 pub mod storage;
 pub mod tables;
@@ -18,6 +21,8 @@ use tokio::sync::Semaphore;
 use crate::aws::answer::{AwsError, Shape, aws_json};
 use crate::aws::callers::Caller;
 use crate::meter::Meter;
+use bare::{Recorded, Recorder};
+use elsewhere::Elsewhere;
 use operations::{Call, Units};
 use storage::Opened;
 
@@ -35,10 +40,16 @@ pub struct DynamoDb {
 }
 
 struct Shared {
-    /// None after the end: whoever still holds a clone gets an error and keeps no file open.
-    database: RwLock<Option<Opened>>,
+    engine: Engine,
     threads: Arc<Semaphore>,
     meter: Arc<Meter>,
+    recorder: Recorder,
+}
+
+enum Engine {
+    /// None after the end: whoever still holds a clone gets an error and keeps no file open.
+    Embedded(RwLock<Option<Opened>>),
+    Elsewhere(Elsewhere),
 }
 
 /// The database was closed.
@@ -49,14 +60,34 @@ pub struct Closed;
 impl DynamoDb {
     /// A database whose calls are counted by `meter`.
     pub fn new(database: Opened, meter: Arc<Meter>) -> Self {
+        Self::with(Engine::Embedded(RwLock::new(Some(database))), meter)
+    }
+
+    /// A database that runs elsewhere, whose calls are counted by `meter`.
+    pub fn elsewhere(database: Elsewhere, meter: Arc<Meter>) -> Self {
+        Self::with(Engine::Elsewhere(database), meter)
+    }
+
+    fn with(engine: Engine, meter: Arc<Meter>) -> Self {
         let threads = Arc::new(Semaphore::new(THREADS));
         Self {
             shared: Arc::new(Shared {
-                database: RwLock::new(Some(database)),
+                engine,
                 threads,
                 meter,
+                recorder: Recorder::default(),
             }),
         }
+    }
+
+    /// Keeps every call from now on, to be done again by [`bare::Bare`].
+    pub fn record(&self) {
+        self.shared.recorder.begin();
+    }
+
+    /// The calls kept so far, oldest first; no more are kept.
+    pub fn recorded(&self) -> Recorded {
+        self.shared.recorder.end()
     }
 
     /// Does one operation. Every outcome is an answer.
@@ -67,6 +98,15 @@ impl DynamoDb {
             return AwsError::new(StatusCode::BAD_REQUEST, "UnknownOperationException", message)
                 .answer(Shape::AwsJson);
         };
+        if let Engine::Elsewhere(database) = &self.shared.engine {
+            let (answer, units) = database.call(operation, body).await;
+            for Units { table, read, write } in units {
+                let meter = &self.shared.meter;
+                meter.record_capacity(caller.name(), &table, operation, read, write);
+            }
+            return answer;
+        }
+        self.shared.recorder.keep(call, &body);
         let (meter, caller) = (Arc::clone(&self.shared.meter), caller.name().to_owned());
         let name = operation.to_owned();
         // Counted where it is done: a caller that stops waiting is billed as well.
@@ -115,7 +155,7 @@ impl DynamoDb {
     }
 
     /// Deletes what has expired, in every table with a time to live, and tells how many items that were.
-    /// Nobody is billed for it, as in AWS.
+    /// Nobody is billed for it, as in AWS. A database elsewhere does it by itself, when it does.
     ///
     /// # Errors
     /// [`Closed`].
@@ -133,12 +173,7 @@ impl DynamoDb {
         let all = u32::try_from(THREADS).unwrap_or(u32::MAX);
         if let Ok(permits) = self.shared.threads.acquire_many(all).await {
             self.shared.threads.close();
-            let database = self
-                .shared
-                .database
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let database = self.shared.take();
             // Closing writes SQLite's log back into its file.
             let _ = tokio::task::spawn_blocking(move || drop(database)).await;
             drop(permits);
@@ -148,11 +183,21 @@ impl DynamoDb {
 
 impl Shared {
     fn handle(&self) -> Result<Database, Closed> {
-        let opened = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Engine::Embedded(database) = &self.engine else {
+            return Err(Closed);
+        };
+        let opened = database.read().unwrap_or_else(PoisonError::into_inner);
         opened
             .as_ref()
             .map(|opened| opened.database.clone())
             .ok_or(Closed)
+    }
+
+    fn take(&self) -> Option<Opened> {
+        let Engine::Embedded(database) = &self.engine else {
+            return None;
+        };
+        database.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

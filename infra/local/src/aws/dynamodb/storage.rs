@@ -26,6 +26,9 @@ pub enum Storage {
     /// In files of this directory, **not crash safe**: commits are left to the operating system's cache.
     /// Faster, and good for runs whose files nobody would miss.
     FastDirectory(PathBuf),
+    /// In a database that runs at this address (`http://127.0.0.1:4566`), an emulator that others wrote: a second
+    /// opinion on the engine here. Every run has tables of its own there, and leaves them behind.
+    Elsewhere(String),
 }
 
 /// Why the tables could not be opened.
@@ -45,6 +48,9 @@ pub enum StorageError {
     /// The path is not one the database can use.
     #[error("{0} is not a path that SQLite can use: it is not UTF-8")]
     Path(PathBuf),
+    /// The tables are elsewhere.
+    #[error("the tables are at {0}: there is nothing to open here")]
+    Elsewhere(String),
     /// The database refused.
     #[error("the database cannot be opened: {0}")]
     Database(#[from] DynoxideError),
@@ -77,6 +83,7 @@ impl Storage {
                 opened.database.enable_bulk_loading()?;
                 Ok(opened)
             }
+            Self::Elsewhere(endpoint) => Err(StorageError::Elsewhere(endpoint.clone())),
         }
     }
 }

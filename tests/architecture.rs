@@ -6,11 +6,13 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Every arrow there may be. `waxwing-backend` → `waxwing-protocol` is not among them and must never be: the
 /// service holds no code that could decrypt.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("waxwing-protocol", &[]),
     ("waxwing-protocol-fuzz", &["waxwing-protocol"]),
     ("waxwing-wire", &[]),
     ("waxwing-backend", &["waxwing-wire"]),
+    ("waxwing-bindgen", &[]),
+    ("waxwing-bindings", &["waxwing-client"]),
     ("waxwing-functions", &["waxwing-backend", "waxwing-wire"]),
     ("waxwing-client", &["waxwing-protocol", "waxwing-wire"]),
     ("waxwing-local", &["waxwing-functions"]),
@@ -28,7 +30,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "waxwing-wire",
         ],
     ),
-    ("scenarios", &["waxwing-client", "waxwing-local"]),
+    (
+        "scenarios",
+        &["waxwing-bindings", "waxwing-client", "waxwing-local"],
+    ),
 ];
 
 fn workspace() -> Vec<Package> {

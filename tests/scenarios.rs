@@ -4,6 +4,7 @@ mod architecture;
 mod ask_again;
 mod attack_table;
 mod bad_input;
+mod bindings;
 mod claim_race;
 mod device_list;
 mod directory_changes;

@@ -104,7 +104,7 @@ pub use safety::VerifyError;
 pub use shared::OpenError;
 pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};
-pub use trust::{DeviceChange, Fingerprint, ListError, TrustError};
+pub use trust::{DeviceChange, Fingerprint, FingerprintError, ListError, TrustError};
 pub use waxwing_protocol::{
     content::Stage as ReceiptStage,
     linking::{DeviceName, NameError},

@@ -76,6 +76,19 @@ impl LinkRequestId {
     }
 }
 
+/// As an app keeps it that is not written in Rust.
+impl From<i64> for LinkRequestId {
+    fn from(number: i64) -> Self {
+        Self(OfferId(number))
+    }
+}
+
+impl From<LinkRequestId> for i64 {
+    fn from(request: LinkRequestId) -> Self {
+        request.0.0
+    }
+}
+
 impl From<LinkRequestId> for OfferId {
     fn from(request: LinkRequestId) -> Self {
         request.0

@@ -7,7 +7,7 @@
 //! - Of the own account another key is never taken, for a device that is still in has seen its account's key. Whoever
 //!   takes the account over ends this device instead.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,23 @@ impl fmt::Display for Fingerprint {
     /// The compressed point as base64url.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&waxwing_wire::bytes::to_base64(self.0.as_bytes()))
+    }
+}
+
+/// A text is none that [`Fingerprint`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the text of an account key")]
+pub struct FingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    /// Takes what [`Display`](fmt::Display) gave.
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let bytes = waxwing_wire::bytes::from_base64(text).map_err(|_| FingerprintError)?;
+        PublicKey::from_slice(&bytes)
+            .map(Self)
+            .map_err(|_| FingerprintError)
     }
 }
 
@@ -353,6 +370,15 @@ mod tests {
         };
         assert_eq!(alice.write(|tx, _| dump(tx)), before);
         error
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_from_the_text_it_prints() {
+        let fingerprint = Fingerprint::of(account_key(account(2)).public()).unwrap();
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        for bad in ["", "AAAA", "no base64!"] {
+            assert_eq!(bad.parse::<Fingerprint>(), Err(FingerprintError), "{bad}");
+        }
     }
 
     #[test]

@@ -91,14 +91,15 @@ mod tests {
 
     use super::*;
 
+    fn nobody_expects_it() -> Result<(), ClientError> {
+        panic!("for once")
+    }
+
     #[tokio::test]
     async fn a_panic_becomes_an_error() {
-        let failed = run(async {
-            let nothing: Option<u8> = None;
-            Ok::<_, ClientError>(nothing.unwrap())
-        });
+        let failed = run(async { nobody_expects_it() });
         assert!(matches!(failed.await, Err(ClientError::Internal(_))));
-        let failed = look(|| -> Result<(), ClientError> { panic!("for once") });
+        let failed = look(nobody_expects_it);
         assert!(matches!(failed.await, Err(ClientError::Internal(_))));
     }
 

@@ -1,7 +1,10 @@
 //! People with devices: the real client library, and what it has shown so far.
 
+use std::time::Duration;
+
 use waxwing_client::{
-    Client, ConfirmedNumber, DeviceName, Event, PhoneNumber, StoreLocation, StoredMessage,
+    Client, ClientConfig, ConfirmedNumber, DeviceName, Event, OpenError, PhoneNumber, StoreError,
+    StoreLocation, StoredMessage,
     wire::{AccountId, DeviceAddress},
 };
 
@@ -17,6 +20,23 @@ pub async fn confirm(client: &Client, service: &Service, number: &PhoneNumber) -
     let code = service.code_for(number);
     client.confirm(number, &code).await.unwrap()
 }
+
+/// Opens a client whose process ended without a word, and waits until what it was doing has ended, too.
+pub async fn reopened(config: &ClientConfig) -> Client {
+    within_patience("the store to be free", async {
+        loop {
+            match Client::open(config.clone()).await {
+                Ok(client) => return client,
+                Err(OpenError::Store(StoreError::InUse)) => tokio::time::sleep(LOCKED_FOR).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    })
+    .await
+}
+
+/// A transaction that had begun ends soon.
+const LOCKED_FOR: Duration = Duration::from_millis(2);
 
 /// One device of a person.
 pub struct Phone {
@@ -70,7 +90,11 @@ impl Phone {
 
     /// Another device of the same account, connected. This one has to be connected and the first of its account.
     pub async fn link_another(&self, service: &Service) -> Self {
-        let client = service.client().await;
+        self.link_another_as(service.client().await).await
+    }
+
+    /// The same with this client.
+    pub async fn link_another_as(&self, client: Client) -> Self {
         let code = self.client.offer_link().await.unwrap();
         let name = DeviceName::new("another device").unwrap();
         let mut events = self.client.observe().await.unwrap();

@@ -9,7 +9,7 @@ Prints one JSON line: how many vectors of each kind were right. The first wrong 
 import json
 import sys
 
-from reference import ephemeral, handshake, messages, primitives
+from reference import bodies, ephemeral, handshake, messages, primitives
 from reference.primitives import Refused
 from reference.ratchet import Session
 
@@ -170,6 +170,19 @@ def check_content(row):
         same(messages.bucket(len(encoded) + 1), length["padded_bytes"], "bucket")
 
 
+def check_body(row):
+    (encoded,) = unhex(row, "encoded")
+    fields = {name: value for name, value in row.items() if name != "encoded"}
+    same(bodies.encode(fields).hex(), row["encoded"], f"body of kind {row['kind']}")
+    same(bodies.decode(encoded), fields, f"body of kind {row['kind']}")
+    for length in range(len(encoded)):
+        # What is left may be another body; it is never this one.
+        try:
+            same(bodies.decode(encoded[:length]) == fields, False, "a shorter body")
+        except Refused:
+            pass
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         vectors = json.load(file)
@@ -183,7 +196,11 @@ def main(path):
         a, b = devices[conversation["initiator"]], devices[conversation["responder"]]
         check_conversation(a, b, conversation)
     check_content(vectors["content"])
+    for row in vectors["bodies"]:
+        check_body(row)
     counts = {kind: len(vectors[kind]) for kind in ("points", "signatures")}
+    counts["bodies"] = len(vectors["bodies"])
+    counts["kinds_of_bodies"] = len({row["kind"] for row in vectors["bodies"]})
     counts["handshakes"] = len(vectors["conversations"])
     rows = [row for conversation in vectors["conversations"] for row in conversation["messages"]]
     counts["messages"] = len(rows)

@@ -10,7 +10,7 @@ use waxwing_wire::DeviceAddress;
 use crate::{
     ask_again,
     events::Effects,
-    read_state,
+    history, read_state,
     store::{
         StoreError,
         channels::{self, Channel},
@@ -124,6 +124,7 @@ fn skip(
             },
         )?);
         ask_again::gap(tx, channel.peer, missing, last)?;
+        history::gap(tx, channel.peer)?;
         effects.send = true;
         channel.next_expected = first.sequence;
     }

@@ -17,14 +17,16 @@ use crate::{
     connection::ConnectionTask,
     devices::{self, DevicesError, OwnDevice},
     events::Events,
+    history::{self, HistoryChoice, HistoryError, HistoryId, HistoryState},
     linking::{self, LinkError, LinkRequestId},
     lock::{self, LockError},
     messages::{Conversation, StoredMessage},
     offers,
     outbox::{self, SendError},
+    person,
     prekeys::{self, UploadError},
     read_state,
-    receipts::{self, ReceiptSettings},
+    receipts::ReceiptSettings,
     registration::{self, ConfirmedNumber, RegisterError},
     safety::{self, VerifyError},
     shared::{OpenError, Shared},
@@ -333,14 +335,18 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub async fn let_in(&self, account: AccountId) -> Result<(), StoreError> {
-        let written = self
-            .shared
-            .store
-            .write(move |tx| settings::add_contact(tx, account));
-        written.await
+        let me = self.shared.me();
+        let written = self.shared.store.write(move |tx| {
+            let (rng, now) = (&mut clock::rng(), clock::now_millis());
+            person::let_in(tx, rng, me.as_deref(), account, now)
+        });
+        if written.await? {
+            self.shared.outbox_grew.notify_one();
+        }
+        Ok(())
     }
 
-    /// Which receipts this device sends.
+    /// Which receipts the devices of the own account send.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -348,14 +354,61 @@ impl Client {
         self.shared.store.read_now(settings::receipts)
     }
 
-    /// Sets which receipts this device sends; each device of an account has a setting of its own. What waits and is
-    /// switched off is not sent.
+    /// Sets which receipts the devices of the own account send: this one from now on, the others when they hear of it. What
+    /// was set last counts. What waits and is switched off is not sent.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn set_receipts(&self, settings: ReceiptSettings) -> Result<(), StoreError> {
-        let written = self.shared.store.write(move |tx| receipts::set(tx, settings));
-        written.await
+        let me = self.shared.me();
+        let written = self.shared.store.write(move |tx| {
+            let (rng, now) = (&mut clock::rng(), clock::now_millis());
+            person::set_receipts(tx, rng, me.as_deref(), settings, now)
+        });
+        if written.await? {
+            self.shared.outbox_grew.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Offers the messages of this device to another one of the own account, as a rule to one that was linked just now.
+    /// Whom the person knows and which receipts go out follows to a new device by itself. May be repeated: the same offer
+    /// is one history. Another one to the same device ends the one before.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub async fn offer_history(
+        &self,
+        device: DeviceId,
+        choice: HistoryChoice,
+    ) -> Result<HistoryId, HistoryError> {
+        history::offer(&self.shared, device, choice).await
+    }
+
+    /// Takes a history that [`Event::HistoryOffered`](crate::Event::HistoryOffered) told of. It goes on by itself whenever
+    /// both devices are connected, also after a crash; live messages go before it. Messages that are here already are not
+    /// shown twice; the others come before them. May be repeated.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub async fn take_history(&self, history: HistoryId) -> Result<(), HistoryError> {
+        history::take(&self.shared, history).await
+    }
+
+    /// Declines a history, stops taking one, or stops giving one. What was taken stays.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub async fn end_history(&self, history: HistoryId) -> Result<(), HistoryError> {
+        history::end(&self.shared, history).await
+    }
+
+    /// The latest history with each other device of the own account, given and taken, and how far it has come.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn histories(&self) -> Result<Vec<HistoryState>, StoreError> {
+        self.shared.store.read_now(history::all)
     }
 
     /// Replaces the signed prekey that others open sessions with now; it is done every week anyway. The old one is

@@ -172,8 +172,7 @@ fn sign(
 pub(crate) async fn published(shared: &Shared, me: &Arc<Me>, list: DeviceList) -> Result<(), DevicesError> {
     let me = me.clone();
     shared
-        .store
-        .write(move |tx| trust::take_own(tx, &me, &list, clock::now_millis()))
+        .apply(move |tx| trust::take_own(tx, &me, &list, clock::now_millis()))
         .await?;
     // What is in the outbox is for the devices that are in now.
     shared.outbox_grew.notify_one();

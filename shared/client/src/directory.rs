@@ -14,12 +14,12 @@ use waxwing_wire::{
 
 use crate::{
     events::{Effects, Event},
-    receipts,
+    history, receipts,
     sessions::{self, InvalidKeys, Me, OpenError},
     store::{
-        StoreError, directory,
+        StoreError, directory, identity,
         lists::{self, Knowledge},
-        messages,
+        messages, newcomers,
         peers::PeerId,
         sessions as session_rows,
         timeline::{self, Note},
@@ -244,6 +244,31 @@ pub(crate) fn relist(
         if !listed.contains(&known.device) {
             let device = known.device;
             directory::unlist(tx, DeviceAddress { account, device })?;
+        }
+    }
+    if account == me.address().account {
+        effects.merge(history::own_list_changed(tx, account)?);
+    }
+    Ok(effects)
+}
+
+/// Takes a newer list of the own account. Devices that are new on it are to be told what the person wants: by the one that
+/// signs the list, so that one does.
+pub(crate) fn relist_own(
+    tx: &Transaction<'_>,
+    me: &Me,
+    list: &waxwing_protocol::device_list::SignedDeviceList,
+    now_millis: u64,
+) -> Result<Effects, StoreError> {
+    let own = me.address().account;
+    let before = directory::devices(tx, own)?;
+    let effects = relist(tx, me, own, list, now_millis)?;
+    if !identity::has_account_key(tx)? {
+        return Ok(effects);
+    }
+    for device in directory::devices(tx, own)? {
+        if before.iter().all(|known| known.peer != device.peer) {
+            newcomers::welcome(tx, device.peer)?;
         }
     }
     Ok(effects)

@@ -14,7 +14,8 @@
 //!   [`Undecryptable`](Event::Undecryptable), [`DevicesChanged`](Event::DevicesChanged),
 //!   [`AccountKeyChanged`](Event::AccountKeyChanged), [`UnlistedDevice`](Event::UnlistedDevice),
 //!   [`ClonedDevice`](Event::ClonedDevice), [`RegistrationAttempted`](Event::RegistrationAttempted),
-//!   [`RefusedRepeatedly`](Event::RefusedRepeatedly), [`Removed`](Event::Removed). Each is a row of the store's timeline, written by the same transaction as what it tells of. Asking for the next event
+//!   [`RefusedRepeatedly`](Event::RefusedRepeatedly), [`Removed`](Event::Removed),
+//!   [`HistoryOffered`](Event::HistoryOffered), [`HistoryEnded`](Event::HistoryEnded). Each is a row of the store's timeline, written by the same transaction as what it tells of. Asking for the next event
 //!   says that the one before was handled: only then does the store's *shown* mark move past it. After a
 //!   crash the reader goes on at the mark, so nothing is lost between commit and screen. Only what was being
 //!   handled at the moment of the crash comes again; an app that must rule even that out keeps
@@ -30,12 +31,15 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use waxwing_protocol::content::{ResetReason, Stage};
-use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, ErrorCode, MessageId, frame::RemovalReason};
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, EnvelopeId, ErrorCode, MessageId, frame::RemovalReason,
+};
 
 pub(crate) use reader::EventSink;
 pub use reader::Events;
 
 use crate::{
+    history::{HistoryEnd, HistoryId},
     linking::LinkRequestId,
     messages::StoredMessage,
     trust::{DeviceChange, Fingerprint},
@@ -111,6 +115,36 @@ pub enum Event {
     Removed {
         /// Why.
         reason: RemovalReason,
+    },
+    /// Kept. Another device of the own account would give its messages to this one:
+    /// [`Client::take_history`](crate::Client::take_history) or [`Client::end_history`](crate::Client::end_history)
+    /// answers.
+    HistoryOffered {
+        /// To be handed to the answer.
+        history: HistoryId,
+        /// The device that has it.
+        device: DeviceId,
+        /// How many messages it has.
+        messages: u64,
+    },
+    /// Kept. A history is over, on the device that gave it and on the one that took it.
+    HistoryEnded {
+        /// Which.
+        history: HistoryId,
+        /// The other device.
+        device: DeviceId,
+        /// How.
+        end: HistoryEnd,
+    },
+    /// More of a history was taken. Its messages are not told one by one: read the
+    /// [conversations](crate::Client::conversations) again.
+    HistoryProgress {
+        /// Which.
+        history: HistoryId,
+        /// How many of its messages the taking device has stored.
+        done: u64,
+        /// Of how many.
+        of: u64,
     },
     /// A new device read the code that [`Client::offer_link`](crate::Client::offer_link) gave. Show the name and
     /// ask; [`Client::answer_link`](crate::Client::answer_link) takes the answer. Told again after a restart.
@@ -280,6 +314,9 @@ pub enum UndecryptableReason {
     /// It says that a device of the own account sent it, but that device is not on the account's list.
     #[error("its sender is not on the account's list of devices")]
     Unlisted,
+    /// It says what only a device of the own account may say.
+    #[error("it says what only a device of the own account may say")]
+    OwnDevicesOnly,
     /// It was decrypted, but the conversation it names is not one its sender may write to.
     #[error("it names a conversation its sender has no part in")]
     Misdirected,

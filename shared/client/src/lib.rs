@@ -43,7 +43,8 @@
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
-//! - `receipts`, `read_state`, `ask_again`: what devices tell each other about messages.
+//! - `receipts`, `read_state`, `ask_again`: what devices tell each other about messages. `history`: the messages of one own device
+//!   for another. `person`: what the person wants, on all own devices.
 //! - Said for now alone: `ephemeral` (sealed, opened, and what follows), `typing`, `presence`; `connection::ephemerals`.
 //! - `under_way`: how many messages may be. `directory`: which devices an account has, and sessions with them.
 //!   `prekeys`: what this device publishes. `resets`: a new session where those before do not do.
@@ -63,12 +64,14 @@ mod devices;
 mod directory;
 mod ephemeral;
 pub mod events;
+mod history;
 pub mod keys;
 mod linking;
 mod lock;
 mod messages;
 mod offers;
 mod outbox;
+mod person;
 mod prekeys;
 mod presence;
 mod read_state;
@@ -93,6 +96,7 @@ pub use client::Client;
 pub use config::{ClientConfig, Durability, Endpoints, StoreLocation, Timings};
 pub use devices::{DevicesError, OwnDevice};
 pub use events::{DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason};
+pub use history::{HistoryChoice, HistoryEnd, HistoryError, HistoryId, HistoryStage, HistoryState};
 pub use linking::{LinkError, LinkRequestId};
 pub use lock::LockError;
 pub use messages::{Conversation, MessageState, StoredMessage};

@@ -26,8 +26,9 @@ use crate::{
     ask_again, clock,
     directory::{self as directory_logic, Plan},
     events::{Effects, Event, FailureReason, ResetCause},
+    history,
     messages::MessageState,
-    receipts, resets,
+    person, receipts, resets,
     sessions::{self, Me},
     shared::Shared,
     store::{
@@ -172,6 +173,8 @@ pub(crate) fn prepare(
     now_millis: u64,
 ) -> Result<Prepared, StoreError> {
     ask_again::leave(tx, rng, now_millis)?;
+    person::leave(tx, rng, now_millis)?;
+    history::leave(tx, rng, now_millis)?;
     let mut prepared = Prepared {
         next_receipt: receipts::leave(tx, rng, now_millis)?,
         ..Prepared::default()

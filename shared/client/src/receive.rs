@@ -18,12 +18,13 @@ use crate::{
     ask_again,
     channel::{self, Place},
     events::{Effects, Event, ResetCause, UndecryptableReason},
+    history,
     messages::MessageState,
-    read_state, receipts, resets,
+    person, read_state, receipts, resets,
     sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
         StoreError, asks, channels, directory, lists,
-        messages::{self, NewMessage},
+        messages::{self, MessageRow, NewMessage},
         peers::{self, PeerId},
         received, settings,
         timeline::{self, Note},
@@ -139,6 +140,13 @@ fn admit(
     if own && standing != Standing::Listed {
         return Err(UndecryptableReason::Unlisted);
     }
+    let for_own_devices = matches!(
+        content.body,
+        Body::ReadState(_) | Body::History(_) | Body::Person(_)
+    );
+    if !own && for_own_devices {
+        return Err(UndecryptableReason::OwnDevicesOnly);
+    }
     if !own && to != us {
         return Err(UndecryptableReason::Misdirected);
     }
@@ -175,33 +183,54 @@ fn store(
         )?);
         return Ok(effects);
     };
-    if messages::exists(tx, id.from, id.message)? {
-        // It was sent again meanwhile, and came that way first.
-        return channel::arrive(tx, settled.peer, content.sequence, None, now_millis);
-    }
     let channel = channels::load(tx, settled.peer)?;
-    let row = messages::insert(
-        tx,
-        &NewMessage {
-            id: id.message,
-            from: id.from,
-            conversation: *conversation,
-            sequence: content.sequence,
-            sent_at_millis: content.sent_at_millis,
-            text,
-            own: *own,
-            late: channel.place(content.sequence) == Place::Late,
-            unconfirmed: unconfirmed.then_some(settled.peer),
-            state: MessageState::Received,
-        },
-    )?;
-    let mut effects = channel::arrive(tx, settled.peer, content.sequence, Some(row), now_millis)?;
-    if *own {
-        settings::add_contact(tx, *conversation)?;
-    } else if !unconfirmed {
-        effects.send = receipts::stored(tx, rng, id, me.receipt_linger, now_millis)?;
-    }
+    let new = NewMessage {
+        id: id.message,
+        from: id.from,
+        conversation: *conversation,
+        sequence: content.sequence,
+        sent_at_millis: content.sent_at_millis,
+        text,
+        own: *own,
+        late: channel.place(content.sequence) == Place::Late,
+        unconfirmed: unconfirmed.then_some(settled.peer),
+        state: MessageState::Received,
+    };
+    let row = keep(tx, &new)?;
+    let mut effects = channel::arrive(tx, settled.peer, content.sequence, row, now_millis)?;
+    effects.send |= row.is_some() && is_to_be_told(tx, rng, me, &new, now_millis)?;
     Ok(effects)
+}
+
+/// Stores a message for people that is not there yet, by whichever way it came first: in its channel, again, or with a
+/// history.
+pub(crate) fn keep(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Option<MessageRow>, StoreError> {
+    if messages::exists(tx, new.from, new.id)? {
+        return Ok(None);
+    }
+    if new.own {
+        settings::add_contact(tx, new.conversation)?;
+    }
+    messages::insert(tx, new).map(Some)
+}
+
+/// Notes that the sender of a message that was stored is to be told. Returns whether it is.
+fn is_to_be_told(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    me: &Me,
+    new: &NewMessage<'_>,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    let id = EnvelopeId {
+        message: new.id,
+        from: new.from,
+    };
+    Ok(
+        !new.own
+            && new.unconfirmed.is_none()
+            && receipts::stored(tx, rng, id, me.receipt_linger, now_millis)?,
+    )
 }
 
 /// Does what a message between devices asks for. One whose sender is on no trusted list may reset its sessions, and
@@ -221,6 +250,8 @@ fn obey(
         Body::Receipt(receipt) if own => receipts::take_own(tx, message.conversation, receipt),
         Body::Receipt(receipt) => receipts::take(tx, us, message.conversation, receipt),
         Body::ReadState(state) if own => read_state::take(tx, state),
+        Body::History(said) if own => history::obey(tx, me, (id, settled.peer), said, now_millis),
+        Body::Person(said) if own => person::take(tx, said).map(|()| Effects::default()),
         Body::AskAgain(ask) => ask_again::answer(tx, rng, (id.from.account, settled.peer), *ask, now_millis),
         Body::Again(again) => store_again(tx, rng, me, (id, settled), again, now_millis),
         // Nothing, what only own devices may say, and kinds that this version can decode and does not obey.
@@ -252,29 +283,21 @@ fn store_again(
     let Some(text) = &again.text else {
         return Ok(effects);
     };
-    if messages::exists(tx, from, message)? {
-        return Ok(effects);
-    }
-    let row = messages::insert(
-        tx,
-        &NewMessage {
-            id: message,
-            from,
-            conversation: if own { to } else { from.account },
-            sequence: again.sequence,
-            sent_at_millis: again.sent_at_millis,
-            text,
-            own,
-            late: true,
-            unconfirmed: None,
-            state: MessageState::Received,
-        },
-    )?;
-    channel::show(tx, Some(row), &mut effects)?;
-    if !own {
-        let id = EnvelopeId { message, from };
-        effects.send = receipts::stored(tx, rng, id, me.receipt_linger, now_millis)?;
-    }
+    let new = NewMessage {
+        id: message,
+        from,
+        conversation: if own { to } else { from.account },
+        sequence: again.sequence,
+        sent_at_millis: again.sent_at_millis,
+        text,
+        own,
+        late: true,
+        unconfirmed: None,
+        state: MessageState::Received,
+    };
+    let row = keep(tx, &new)?;
+    channel::show(tx, row, &mut effects)?;
+    effects.send |= row.is_some() && is_to_be_told(tx, rng, me, &new, now_millis)?;
     Ok(effects)
 }
 
@@ -333,7 +356,7 @@ fn bear_witness(
 }
 
 /// Notes that an envelope cannot be read, and tells the app the first time.
-fn bury(
+pub(crate) fn bury(
     tx: &Transaction<'_>,
     envelope: EnvelopeId,
     reason: UndecryptableReason,

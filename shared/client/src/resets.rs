@@ -35,6 +35,7 @@ pub(crate) fn may_help(reason: UndecryptableReason) -> bool {
         | Reason::UnknownContent
         | Reason::TooManyOpenings
         | Reason::Unlisted
+        | Reason::OwnDevicesOnly
         | Reason::Misdirected => false,
     }
 }

@@ -193,13 +193,11 @@ pub(crate) fn take_own(
     me: &Me,
     list: &DeviceList,
     now_millis: u64,
-) -> Result<(), directory::TakeError> {
+) -> Result<Effects, directory::TakeError> {
     let account = me.address().account;
     let new = verify(account, list)?;
     lists::trust(tx, account, &new, now_millis)?;
-    // What a device of our own says is never shown before it is listed, so there is nobody to confirm.
-    directory::relist(tx, me, account, &new, now_millis)?;
-    Ok(())
+    Ok(directory::relist_own(tx, me, &new, now_millis)?)
 }
 
 /// Verifies a list's signature, by the account key that it names.
@@ -261,7 +259,11 @@ fn follow(
     now_millis: u64,
 ) -> Result<Effects, StoreError> {
     lists::trust(tx, account, new, now_millis)?;
-    let mut effects = directory::relist(tx, me, account, new, now_millis)?;
+    let mut effects = if account == me.address().account {
+        directory::relist_own(tx, me, new, now_millis)?
+    } else {
+        directory::relist(tx, me, account, new, now_millis)?
+    };
     set_outbox(tx, account, MessageState::Pending)?;
     let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;
     if !changes.is_empty() {

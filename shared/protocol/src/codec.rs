@@ -22,12 +22,28 @@ impl<'a> Reader<'a> {
         self.array().map(|&[byte]| byte)
     }
 
+    pub(crate) fn u16(&mut self) -> Result<u16, LengthError> {
+        self.array().map(|bytes| u16::from_be_bytes(*bytes))
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, LengthError> {
         self.array().map(|bytes| u32::from_be_bytes(*bytes))
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, LengthError> {
         self.array().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], LengthError> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(LengthError)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All that is left.

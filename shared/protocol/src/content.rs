@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state, 8 again |
+//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state, 7 history, 8 again, 9 person |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
@@ -13,14 +13,19 @@
 //! read, and 1 to 35 names of messages. Ask again is the first and the last sequence number, 8 bytes each. A read state is
 //! the conversation and the name of a message. Again is sequence number, id, time and conversation of a message, 8, 16, 8
 //! and 16 bytes, then one byte, 0: not for people, or 1 and the text. A name is the sending device, 1 byte, and the message's id, 16 bytes.
+//! History and person are what own devices say to each other alone; docs/protocol.md has their layouts.
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
 
 mod bodies;
+mod history;
 
 use std::fmt;
 
 pub use bodies::{Again, AskAgain, MAX_ASKED, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage};
+pub use history::{
+    Chunk, History, HistoryMatter, MAX_CHUNK_MESSAGES, MAX_CONTACTS, PastMessage, PastState, Person, Wish,
+};
 
 use crate::{
     codec::{LengthError, Reader},
@@ -42,7 +47,9 @@ const NOTHING_KIND: u8 = 3;
 const RECEIPT_KIND: u8 = 4;
 const ASK_AGAIN_KIND: u8 = 5;
 const READ_STATE_KIND: u8 = 6;
+const HISTORY_KIND: u8 = 7;
 const AGAIN_KIND: u8 = 8;
+const PERSON_KIND: u8 = 9;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +82,10 @@ pub enum Body {
     ReadState(ReadState),
     /// A message once more.
     Again(Again),
+    /// A history, for one own device.
+    History(History),
+    /// What the person wants and whom the person knows, for the own other devices.
+    Person(Person),
 }
 
 /// Why a session was replaced.
@@ -195,6 +206,8 @@ impl Body {
             Self::AskAgain(range) => (ASK_AGAIN_KIND, range.encode()),
             Self::ReadState(state) => (READ_STATE_KIND, state.encode()),
             Self::Again(again) => (AGAIN_KIND, again.encode()),
+            Self::History(history) => (HISTORY_KIND, history.encode()),
+            Self::Person(person) => (PERSON_KIND, person.encode()),
         };
         [&[kind], body.as_slice()].concat()
     }
@@ -219,6 +232,8 @@ impl Body {
             (ASK_AGAIN_KIND, body) => AskAgain::decode(body).ok().map(Self::AskAgain),
             (READ_STATE_KIND, body) => ReadState::decode(body).ok().map(Self::ReadState),
             (AGAIN_KIND, body) => Again::decode(body).ok().map(Self::Again),
+            (HISTORY_KIND, body) => History::decode(body).ok().map(Self::History),
+            (PERSON_KIND, body) => Person::decode(body).ok().map(Self::Person),
             (kind, _) => return Err(DecodeError::Kind { kind, sequence }),
         };
         read.ok_or(DecodeError::Body { kind, sequence })
@@ -246,6 +261,19 @@ impl fmt::Debug for Body {
             Self::AskAgain(AskAgain { first, last }) => write!(f, "AskAgain({first}..={last})"),
             Self::ReadState(_) => f.write_str("ReadState"),
             Self::Again(again) => write!(f, "Again({})", again.sequence),
+            Self::History(History { matter, .. }) => match matter {
+                HistoryMatter::Offer { messages, .. } => write!(f, "History(offer of {messages})"),
+                HistoryMatter::Taken { next, wish } => write!(f, "History(taken {next}, {wish:?})"),
+                HistoryMatter::Chunk(chunk) => {
+                    write!(
+                        f,
+                        "History(chunk {}, {} messages)",
+                        chunk.number,
+                        chunk.messages.len()
+                    )
+                }
+            },
+            Self::Person(person) => write!(f, "Person({} contacts)", person.contacts.len()),
         }
     }
 }

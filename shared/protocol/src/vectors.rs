@@ -5,6 +5,8 @@
 //! this makes. After a deliberate change of the protocol, write it anew:
 //! `cargo test -p waxwing-protocol -- --ignored write_the_vectors`.
 
+mod bodies;
+
 use std::convert::Infallible;
 
 use rand::{TryCryptoRng, TryRng};
@@ -53,6 +55,7 @@ fn vectors() -> Value {
             conversation("with post-quantum steps", &alice, &bob, true, TWO_STEPS),
         ],
         "content": content(),
+        "bodies": bodies::bodies(),
     })
 }
 

@@ -19,6 +19,7 @@ use super::{acks::AckQueue, keeper, pause, retry_after};
 use crate::{
     channel, clock,
     events::{DisconnectReason, Effects, Event, EventSink},
+    history,
     receive::{self, Received},
     sessions::Me,
     shared::Shared,
@@ -85,6 +86,9 @@ impl Mailbox<'_> {
     ) -> Result<(), DisconnectReason> {
         let count = self.drain().await?;
         self.shared.events.tell(Event::Drained { count });
+        if self.shared.store.write(history::ask_on).await.map_err(failed)? {
+            self.shared.outbox_grew.notify_one();
+        }
         // The gap for which the mailbox was read again.
         let mut looked_for = None;
         loop {

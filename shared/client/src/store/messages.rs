@@ -177,6 +177,53 @@ pub(crate) fn mark_read(
     Ok(unread)
 }
 
+/// Gives a message a place before all others, where messages from before this device was linked are: below
+/// [`HISTORY_END`].
+pub(crate) fn place_first(tx: &Transaction<'_>, message: MessageRow) -> Result<u64, StoreError> {
+    let first = tx
+        .prepare_cached("SELECT min(position) FROM messages")?
+        .query_row([], |row| columns::optional(row, 0, columns::count))?;
+    let position = first
+        .map_or(HISTORY_END, |first| first.min(HISTORY_END))
+        .checked_sub(1)
+        .ok_or(StoreError::Damaged("positions"))?;
+    place(tx, message, position)?;
+    Ok(position)
+}
+
+/// The highest position; of the timeline's if there is none.
+pub(crate) fn newest(tx: &Transaction<'_>) -> Result<u64, StoreError> {
+    let newest = tx
+        .prepare_cached("SELECT max(position) FROM messages")?
+        .query_row([], |row| columns::optional(row, 0, columns::count))?;
+    Ok(newest.unwrap_or_default().max(HISTORY_END))
+}
+
+/// Positions of the timeline begin above it.
+const HISTORY_END: u64 = 1 << 32;
+
+/// A message by its name, shown or not.
+pub(crate) fn find(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    message: MessageId,
+) -> Result<Option<MessageRow>, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT id FROM messages WHERE account = ?1 AND device = ?2 AND message = ?3")?
+        .query_row(
+            params![from.account.to_bytes(), from.device.get(), message.to_bytes()],
+            |row| row.get(0).map(MessageRow),
+        )
+        .optional()?)
+}
+
+/// Marks a message of another account as read.
+pub(crate) fn set_read(tx: &Transaction<'_>, message: MessageRow) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE messages SET read = 1 WHERE id = ?1 AND own = 0")?
+        .execute([message.0])?;
+    Ok(())
+}
+
 /// Marks one message of a conversation as read, by its place. Returns whether it was not.
 pub(crate) fn mark_one_read(
     tx: &Transaction<'_>,
@@ -191,7 +238,7 @@ pub(crate) fn mark_one_read(
     Ok(marked > 0)
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "position, message, account, device, conversation, sequence, sent_at, body, own, late, state,
                        failure, unconfirmed";
 
@@ -297,6 +344,10 @@ const HELD: i64 = 5;
 const SENT: i64 = 6;
 const DELIVERED: i64 = 7;
 const READ: i64 = 8;
+
+/// Whether a message is shown, and was handed to the network if it is one of this device.
+pub(super) const HAS_LEFT: &str = "position IS NOT NULL AND state NOT IN (2, 5)";
+const _: () = assert!(PENDING == 2 && HELD == 5);
 
 /// Whether a message is stored as having got less far than `?2` says: the order of the states by how far each is. One
 /// that was given up may have arrived all the same.

@@ -18,10 +18,12 @@ pub(crate) mod columns;
 pub(crate) mod crash;
 pub(crate) mod directory;
 mod file;
+pub(crate) mod histories;
 pub(crate) mod identity;
 pub(crate) mod joining;
 pub(crate) mod lists;
 pub(crate) mod messages;
+pub(crate) mod newcomers;
 pub(crate) mod offers;
 pub(crate) mod outbox;
 pub(crate) mod peers;
@@ -244,7 +246,7 @@ impl Store {
 }
 
 /// Prepared statements kept: more than the code has.
-const STATEMENTS_CACHED: usize = 112;
+const STATEMENTS_CACHED: usize = 144;
 
 /// WAL with FULL waits for the disk at every commit, with NORMAL only at checkpoints.
 fn set_synchronous(connection: &Connection, durability: Durability) -> Result<(), StoreError> {

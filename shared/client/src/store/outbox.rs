@@ -1,7 +1,10 @@
 //! Tables `outbox` and `ciphertexts`: messages on their way to the service, those for people and those for devices.
 
 use rusqlite::{OptionalExtension, Transaction, params, types::Type};
-use waxwing_protocol::Body;
+use waxwing_protocol::{
+    Body,
+    content::{History, HistoryMatter},
+};
 use waxwing_wire::{AccountId, Ciphertext, MessageId, RegisteredDevice};
 
 use super::{StoreError, columns, messages::MessageRow, peers::PeerId};
@@ -70,19 +73,49 @@ pub(crate) fn append(
     Ok(EntryId(tx.last_insert_rowid()))
 }
 
-/// Puts something between devices into the outbox: at its end, and a reset before all else to the recipient.
+/// Puts something between devices into the outbox: at its end, but a reset before all else to the recipient, and a
+/// part of a history behind all else.
 pub(crate) fn append_control(tx: &Transaction<'_>, control: &Control) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO outbox (recipient, first, name, made_at, body, concerns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         control.recipient.to_bytes(),
-        matches!(control.body, Body::Reset(_)),
+        rank(&control.body),
         control.message.to_bytes(),
         columns::to_integer(control.made_at_millis),
         control.body.to_bytes(),
         control.concerns.map(|peer| peer.0),
     ])?;
+    Ok(())
+}
+
+fn rank(body: &Body) -> i64 {
+    match body {
+        Body::Reset(_) => FIRST,
+        Body::History(History {
+            matter: HistoryMatter::Chunk(_),
+            ..
+        }) => LAST,
+        _ => 0,
+    }
+}
+
+/// What leaves before all else to a recipient, and what leaves behind it.
+const FIRST: i64 = 1;
+const LAST: i64 = -1;
+
+/// Whether an entry is still there, by the id it is sent under.
+pub(crate) fn holds(tx: &Transaction<'_>, name: MessageId) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM outbox WHERE name = ?1")?
+        .exists([name.to_bytes()])?)
+}
+
+/// Takes the parts of a history for a device out.
+pub(crate) fn remove_chunks(tx: &Transaction<'_>, peer: PeerId) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM outbox WHERE concerns = ?1 AND first = ?2")?
+        .execute([peer.0, LAST])?;
     Ok(())
 }
 

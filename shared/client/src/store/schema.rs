@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_receipts.sql"),
     include_str!("migrations/0005_ask_again.sql"),
     include_str!("migrations/0006_presence.sql"),
+    include_str!("migrations/0007_history.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.
@@ -94,6 +95,60 @@ mod tests {
         );
         assert_eq!(rows("SELECT body FROM messages"), ["hello"]);
         assert!(rows("SELECT \"table\" FROM pragma_foreign_key_check").is_empty());
+    }
+
+    #[test]
+    fn what_an_older_version_showed_keeps_its_order_above_the_room_for_a_history() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS
+            .iter()
+            .position(|migration| migration.contains("histories_given"));
+        let before = before.unwrap();
+        for migration in &MIGRATIONS[..before] {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection
+            .pragma_update(None, "user_version", before as u32)
+            .unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO messages (message, account, device, conversation, sequence, sent_at, body, own, late, state)
+                 VALUES (x'11', x'01', 1, x'03', 1, 70, 'one', 0, 0, 1), (x'12', x'01', 1, x'03', 2, 71, 'two', 0, 0, 1),
+                        (x'13', x'01', 1, x'03', 4, 72, 'held', 0, 0, 1);
+                 INSERT INTO timeline (kind, message) VALUES (1, 1), (1, 2);
+                 UPDATE messages SET position = id WHERE id < 3;
+                 UPDATE shown SET position = 1;",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .execute("INSERT INTO timeline (kind) VALUES (2)", [])
+            .unwrap();
+        let numbers = |select: &str| -> Vec<Option<i64>> {
+            let mut select = connection.prepare(select).unwrap();
+            let rows = select.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        let above = |place: i64| Some((1_i64 << 32) + place);
+        assert_eq!(
+            numbers("SELECT position FROM timeline ORDER BY 1"),
+            [above(1), above(2), above(3)]
+        );
+        assert_eq!(
+            numbers("SELECT position FROM messages ORDER BY id"),
+            [above(1), above(2), None]
+        );
+        assert_eq!(numbers("SELECT position FROM shown"), [above(1)]);
+    }
+
+    #[test]
+    fn a_new_store_begins_above_the_room_for_a_history() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .execute("INSERT INTO timeline (kind) VALUES (2)", [])
+            .unwrap();
+        assert_eq!(connection.last_insert_rowid(), (1 << 32) + 1);
     }
 
     #[test]

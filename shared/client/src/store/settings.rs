@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 use waxwing_wire::AccountId;
 
-use super::StoreError;
+use super::{StoreError, columns};
 use crate::receipts::ReceiptSettings;
 
 /// Which receipts the person lets go out.
@@ -23,6 +23,27 @@ pub(crate) fn set_receipts(tx: &Transaction<'_>, settings: ReceiptSettings) -> R
     tx.prepare_cached("UPDATE settings SET delivered_receipts = ?1, read_receipts = ?2")?
         .execute([settings.delivered, settings.read])?;
     Ok(())
+}
+
+/// When they were set, on whichever device. 0: never.
+pub(crate) fn receipts_set_at(tx: &Transaction<'_>) -> Result<u64, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT receipts_set_at FROM settings")?
+        .query_row([], |row| columns::count(row, 0))?)
+}
+
+/// Notes when they were set.
+pub(crate) fn set_receipts_set_at(tx: &Transaction<'_>, millis: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE settings SET receipts_set_at = ?1")?
+        .execute([columns::to_integer(millis)])?;
+    Ok(())
+}
+
+/// All accounts that the person has to do with.
+pub(crate) fn contacts(tx: &Transaction<'_>) -> Result<Vec<AccountId>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT account FROM contacts ORDER BY account")?;
+    let rows = select.query_map([], |row| columns::account(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// From now on the person has to do with this account.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, Transaction, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use waxwing_wire::{AccountId, DeviceAddress, EnvelopeId, MessageId, frame::RemovalReason};
+use waxwing_wire::{AccountId, DeviceAddress, DeviceId, EnvelopeId, MessageId, frame::RemovalReason};
 
 use super::{
     StoreError, columns,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     events::{Event, FailureReason, UndecryptableReason},
+    history::{HistoryEnd, HistoryId},
     trust::{DeviceChange, Fingerprint},
 };
 
@@ -48,6 +49,16 @@ pub(crate) enum Note {
     RefusedRepeatedly,
     Removed {
         reason: RemovalReason,
+    },
+    HistoryOffered {
+        history: HistoryId,
+        device: DeviceId,
+        messages: u64,
+    },
+    HistoryEnded {
+        history: HistoryId,
+        device: DeviceId,
+        end: HistoryEnd,
     },
 }
 
@@ -133,12 +144,12 @@ pub(crate) fn mark_shown(tx: &Transaction<'_>, position: u64) -> Result<(), Stor
 }
 
 /// A small value as JSON.
-pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(crate) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| StoreError::Damaged("timeline"))
 }
 
 /// A small value from JSON in a column.
-pub(super) fn from_json<T: DeserializeOwned>(json: &str, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn from_json<T: DeserializeOwned>(json: &str, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(json)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
@@ -174,6 +185,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Event)> {
             Note::RegistrationAttempted => Event::RegistrationAttempted,
             Note::RefusedRepeatedly => Event::RefusedRepeatedly,
             Note::Removed { reason } => Event::Removed { reason },
+            Note::HistoryOffered {
+                history,
+                device,
+                messages,
+            } => Event::HistoryOffered {
+                history,
+                device,
+                messages,
+            },
+            Note::HistoryEnded { history, device, end } => Event::HistoryEnded { history, device, end },
         },
     };
     Ok((columns::count(row, 0)?, event))

@@ -1,0 +1,380 @@
+//! A device that was linked is given what another one has. M13.
+
+use std::path::Path;
+
+use scenarios::{Phone, Service, people::reopened, until, within_patience};
+use waxwing_client::{
+    ClientConfig, Event, Events, HistoryChoice, HistoryEnd, HistoryId, HistoryStage, MessageId, MessageState,
+    ReceiptSettings, StoreLocation, UndecryptableReason,
+};
+
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+/// So many messages between two people, every third from the second one.
+async fn talk(alice: &Phone, bob: &Phone, count: usize) {
+    let before = alice.shown(bob).len();
+    for number in 0..count {
+        let text = format!("message {number}");
+        if number % 3 == 0 {
+            bob.say(alice, &text).await;
+        } else {
+            alice.say(bob, &text).await;
+        }
+    }
+    alice.until_accepted().await;
+    alice.until_shown(bob, before + count).await;
+    bob.until_shown(alice, before + count).await;
+}
+
+/// What a person sees of a conversation: id, text, whose, how far it got.
+fn seen(phone: &Phone, with: &Phone) -> Vec<(MessageId, String, bool, MessageState)> {
+    let shown = phone.shown(with).into_iter();
+    shown
+        .map(|message| (message.id, message.text, message.own, message.state))
+        .collect()
+}
+
+/// Waits for the offer of a history.
+async fn offered(events: &mut Events) -> HistoryId {
+    within_patience("an offer", async {
+        loop {
+            if let Some(Event::HistoryOffered { history, .. }) = events.next().await {
+                return history;
+            }
+        }
+    })
+    .await
+}
+
+/// Waits for the end of a history.
+async fn ended(events: &mut Events) -> HistoryEnd {
+    within_patience("the end of the history", async {
+        loop {
+            if let Some(Event::HistoryEnded { end, .. }) = events.next().await {
+                return end;
+            }
+        }
+    })
+    .await
+}
+
+/// Gives a history from one device to another, to its end.
+async fn give(giver: &Phone, taker: &Phone, choice: HistoryChoice) {
+    let mut events = taker.client.observe().await.unwrap();
+    let device = taker.address().device;
+    let history = giver.client.offer_history(device, choice).await.unwrap();
+    assert_eq!(offered(&mut events).await, history);
+    taker.client.take_history(history).await.unwrap();
+    assert_eq!(ended(&mut events).await, HistoryEnd::Complete);
+}
+
+/// For a client whose store is in a file that a story can look into.
+fn in_file(service: &Service, file: &Path) -> ClientConfig {
+    let location = StoreLocation::Unencrypted(file.to_owned());
+    Service::config_at(service.endpoints(), location)
+}
+
+/// Changes something in a closed store.
+fn change(file: &Path, statement: &str) {
+    let store = rusqlite::Connection::open(file).unwrap();
+    store.execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn all_of_it_comes_with_its_states_and_unread_counts_and_nothing_is_there_twice() {
+    let service = Service::start().await;
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 100).await;
+    let places = phone.shown(&bob);
+    phone
+        .client
+        .mark_read(bob.account(), places[49].position)
+        .await
+        .unwrap();
+    bob.client
+        .mark_read(phone.account(), bob.shown(&phone)[49].position)
+        .await
+        .unwrap();
+    until("all was delivered", async || {
+        let own = phone.shown(&bob).into_iter().filter(|message| message.own);
+        let states: Vec<_> = own.map(|message| message.state).collect();
+        let read = states
+            .iter()
+            .filter(|state| **state == MessageState::Read)
+            .count();
+        let delivered = states
+            .iter()
+            .filter(|state| **state == MessageState::Delivered)
+            .count();
+        (read, delivered) == (33, 33)
+    })
+    .await;
+    let laptop = phone.link_another(&service).await;
+    // Live, before the history and while it comes.
+    bob.say(&phone, "live").await;
+    laptop.until_shown(&bob, 1).await;
+    phone.until_shown(&bob, 101).await;
+    give(&phone, &laptop, HistoryChoice::All).await;
+    assert_eq!(seen(&laptop, &bob), seen(&phone, &bob));
+    let unread = |phone: &Phone| phone.client.conversations().unwrap()[0].unread;
+    assert_eq!((unread(&laptop), unread(&phone)), (18, 18));
+    // And again: nothing changes.
+    give(&phone, &laptop, HistoryChoice::Days(3)).await;
+    assert_eq!(seen(&laptop, &bob), seen(&phone, &bob));
+    let page = laptop.client.page(bob.account(), None, 3).unwrap();
+    assert_eq!(page.last().unwrap().text, "live");
+    // It goes on from here like any other device.
+    laptop.say(&bob, "from the laptop").await;
+    phone.until_shown(&bob, 102).await;
+    assert_eq!(laptop.texts(&bob), phone.texts(&bob));
+}
+
+#[tokio::test]
+async fn of_the_last_days_only_those_come() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("phone.db");
+    let mut phone = Phone::registered_as(reopened(&in_file(&service, &file)).await, &service).await;
+    phone.client.connect();
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 12).await;
+    phone.client.clone().close().await.unwrap();
+    change(
+        &file,
+        &format!("UPDATE messages SET sent_at = sent_at - {}", 10 * DAY_MILLIS),
+    );
+    phone.client = reopened(&in_file(&service, &file)).await;
+    phone.client.connect();
+    phone.say(&bob, "of today").await;
+    phone.until_accepted().await;
+    let laptop = phone.link_another(&service).await;
+    give(&phone, &laptop, HistoryChoice::Days(7)).await;
+    assert_eq!(laptop.texts(&bob), ["of today"]);
+    give(&phone, &laptop, HistoryChoice::Days(11)).await;
+    assert_eq!(laptop.texts(&bob), phone.texts(&bob));
+}
+
+#[tokio::test]
+async fn a_new_device_that_is_given_nothing_still_knows_settings_and_contacts_and_hears_of_changes() {
+    let service = Service::start().await;
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    let carol = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 3).await;
+    phone.client.let_in(carol.account()).await.unwrap();
+    let no_read = ReceiptSettings {
+        delivered: true,
+        read: false,
+    };
+    phone.client.set_receipts(no_read).await.unwrap();
+    let laptop = phone.link_another(&service).await;
+    until("the settings", async || {
+        laptop.client.receipts().unwrap() == no_read
+    })
+    .await;
+    assert!(laptop.client.conversations().unwrap().is_empty());
+    // The laptop alone is there, and knows whom to tell that a message was delivered.
+    phone.client.disconnect().await;
+    for friend in [&bob, &carol] {
+        friend.say(&phone, "are you there?").await;
+        until("a receipt", async || {
+            let last = friend.shown(&phone).pop().unwrap();
+            last.state == MessageState::Delivered
+        })
+        .await;
+    }
+    // What changes on the one changes on the other.
+    let none = ReceiptSettings {
+        delivered: false,
+        read: false,
+    };
+    laptop.client.set_receipts(none).await.unwrap();
+    phone.client.connect();
+    until("the change", async || phone.client.receipts().unwrap() == none).await;
+}
+
+#[tokio::test]
+async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("laptop.db");
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 400).await;
+    let mut laptop = phone
+        .link_another_as(reopened(&in_file(&service, &file)).await)
+        .await;
+    let mut events = laptop.client.observe().await.unwrap();
+    let device = laptop.address().device;
+    let history = phone
+        .client
+        .offer_history(device, HistoryChoice::All)
+        .await
+        .unwrap();
+    assert_eq!(offered(&mut events).await, history);
+    laptop.client.take_history(history).await.unwrap();
+    let mut done = Vec::new();
+    for _crash in 0..3 {
+        within_patience("progress", async {
+            loop {
+                match events.next().await {
+                    Some(Event::HistoryProgress { done: now, of, .. }) => {
+                        assert_eq!(of, 400);
+                        done.push(now);
+                        break;
+                    }
+                    Some(Event::HistoryEnded { .. }) => panic!("over before it crashed: {done:?}"),
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        drop((laptop.client, events));
+        laptop.client = reopened(&in_file(&service, &file)).await;
+        events = laptop.client.observe().await.unwrap();
+        let [state] = laptop.client.histories().unwrap()[..] else {
+            panic!()
+        };
+        assert_eq!((state.stage, state.giving), (HistoryStage::UnderWay, false));
+        assert!(state.done >= *done.last().unwrap());
+        laptop.client.connect();
+    }
+    assert_eq!(ended(&mut events).await, HistoryEnd::Complete);
+    assert!(done.is_sorted() && done[0] < 400, "{done:?}");
+    assert_eq!(laptop.texts(&bob), phone.texts(&bob));
+    until("the phone knows", async || {
+        phone.client.histories().unwrap()[0].stage == HistoryStage::Complete
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_old_device_goes_away_in_between_and_what_is_live_does_not_wait() {
+    let service = Service::start().await;
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 400).await;
+    let laptop = phone.link_another(&service).await;
+    let mut events = laptop.client.observe().await.unwrap();
+    let device = laptop.address().device;
+    let history = phone
+        .client
+        .offer_history(device, HistoryChoice::All)
+        .await
+        .unwrap();
+    assert_eq!(
+        phone
+            .client
+            .offer_history(device, HistoryChoice::All)
+            .await
+            .unwrap(),
+        history
+    );
+    assert_eq!(offered(&mut events).await, history);
+    laptop.client.take_history(history).await.unwrap();
+    within_patience("progress", async {
+        while !matches!(events.next().await, Some(Event::HistoryProgress { .. })) {}
+    })
+    .await;
+    phone.client.disconnect().await;
+    let before = laptop.client.histories().unwrap()[0];
+    assert_eq!(before.stage, HistoryStage::UnderWay);
+    bob.say(&phone, "live").await;
+    until("the live message", async || {
+        laptop.texts(&bob).last().is_some_and(|text| text == "live")
+    })
+    .await;
+    assert_eq!(
+        laptop.client.histories().unwrap()[0].stage,
+        HistoryStage::UnderWay
+    );
+    phone.client.connect();
+    assert_eq!(ended(&mut events).await, HistoryEnd::Complete);
+    phone.until_shown(&bob, 401).await;
+    assert_eq!(laptop.texts(&bob), phone.texts(&bob));
+}
+
+#[tokio::test]
+async fn a_device_that_is_revoked_while_it_takes_is_told_of_and_one_can_decline() {
+    let service = Service::start().await;
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 10).await;
+    let laptop = phone.link_another(&service).await;
+    let device = laptop.address().device;
+    let (mut on_laptop, mut on_phone) = (
+        laptop.client.observe().await.unwrap(),
+        phone.client.observe().await.unwrap(),
+    );
+    phone
+        .client
+        .offer_history(device, HistoryChoice::All)
+        .await
+        .unwrap();
+    let history = offered(&mut on_laptop).await;
+    laptop.client.end_history(history).await.unwrap();
+    assert_eq!(ended(&mut on_phone).await, HistoryEnd::Stopped);
+    assert!(laptop.client.take_history(history).await.is_err());
+    assert!(laptop.shown(&bob).is_empty());
+    phone
+        .client
+        .offer_history(device, HistoryChoice::All)
+        .await
+        .unwrap();
+    offered(&mut on_laptop).await;
+    phone.client.revoke(device).await.unwrap();
+    assert_eq!(ended(&mut on_phone).await, HistoryEnd::DeviceGone);
+}
+
+/// X40: what only own devices may say is refused of anybody else, with its reason, and holds nothing up.
+#[tokio::test]
+async fn x40_a_chunk_of_somebody_else_is_refused() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mallory.db");
+    let phone = Phone::of_a_new_person(&service).await;
+    let mut mallory = Phone::registered_as(reopened(&in_file(&service, &file)).await, &service).await;
+    mallory.client.connect();
+    mallory.say(&phone, "hello").await;
+    phone.until_shown(&mallory, 1).await;
+    let mut on_phone = phone.client.observe().await.unwrap();
+    mallory.client.clone().close().await.unwrap();
+    // What a dishonest client would send: kind 7, a chunk with one message that the victim would have written.
+    let message = format!(
+        "01{device:02x}{id}{conversation}{time:016x}01{text}",
+        device = u64::from(phone.address().device),
+        id = hex(&phone.shown(&mallory)[0].id.to_bytes()),
+        conversation = hex(&mallory.account().to_bytes()),
+        time = 1,
+        text = "0002".to_owned() + &hex(b"no"),
+    );
+    let body = format!("0703{history}0000000000{message}", history = "55".repeat(16));
+    let id = hex(&phone.shown(&mallory)[0].id.to_bytes().map(|byte| byte));
+    let name = format!("{}{:02x}", &id[..30], 0x5A);
+    change(
+        &file,
+        &format!(
+            "INSERT INTO outbox (recipient, first, name, made_at, body) VALUES (x'{}', 0, x'{name}', 1, x'{body}')",
+            hex(&phone.account().to_bytes())
+        ),
+    );
+    mallory.client = reopened(&in_file(&service, &file)).await;
+    mallory.client.connect();
+    let reason = within_patience("the refusal", async {
+        loop {
+            if let Some(Event::Undecryptable { reason, .. }) = on_phone.next().await {
+                return reason;
+            }
+        }
+    })
+    .await;
+    assert_eq!(reason, UndecryptableReason::OwnDevicesOnly);
+    mallory.say(&phone, "still here").await;
+    phone.until_shown(&mallory, 2).await;
+    assert_eq!(phone.texts(&mallory), ["hello", "still here"]);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -80,6 +80,28 @@ fn change(file: &Path, statement: &str) {
     store.execute_batch(statement).unwrap();
 }
 
+/// A phone with so many messages that it sent long ago.
+async fn with_a_past(service: &Service, file: &Path, bob: &Phone, count: usize) -> Phone {
+    let mut phone = Phone::registered_as(reopened(&in_file(service, file)).await, service).await;
+    phone.client.connect();
+    talk(&phone, bob, 2).await;
+    phone.client.clone().close().await.unwrap();
+    // As many copies of the one it sent, each under an id and at a place of its own.
+    let copies = format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}),
+                        first AS (SELECT min(position) AS place FROM messages)
+         INSERT INTO messages (message, account, device, conversation, sequence, sent_at, body, own, late, state, position)
+         SELECT unhex(substr(hex(message), 1, 24) || printf('%08x', n)), account, device, conversation, 0, sent_at,
+                'long ago ' || n, 1, 0, 3, place - n
+         FROM messages, numbers, first WHERE own = 1"
+    );
+    change(file, &copies);
+    phone.client = reopened(&in_file(service, file)).await;
+    phone.client.connect();
+    assert_eq!(phone.shown(bob).len(), count + 2);
+    phone
+}
+
 #[tokio::test]
 async fn all_of_it_comes_with_its_states_and_unread_counts_and_nothing_is_there_twice() {
     let service = Service::start().await;
@@ -96,18 +118,15 @@ async fn all_of_it_comes_with_its_states_and_unread_counts_and_nothing_is_there_
         .mark_read(phone.account(), bob.shown(&phone)[49].position)
         .await
         .unwrap();
-    until("all was delivered", async || {
+    let read = bob.shown(&phone)[..50]
+        .iter()
+        .filter(|message| !message.own)
+        .count();
+    until("all was delivered and half of it read", async || {
         let own = phone.shown(&bob).into_iter().filter(|message| message.own);
         let states: Vec<_> = own.map(|message| message.state).collect();
-        let read = states
-            .iter()
-            .filter(|state| **state == MessageState::Read)
-            .count();
-        let delivered = states
-            .iter()
-            .filter(|state| **state == MessageState::Delivered)
-            .count();
-        (read, delivered) == (33, 33)
+        let count = |wanted| states.iter().filter(|state| **state == wanted).count();
+        count(MessageState::Read) == read && count(MessageState::Delivered) == states.len() - read
     })
     .await;
     let laptop = phone.link_another(&service).await;
@@ -118,7 +137,8 @@ async fn all_of_it_comes_with_its_states_and_unread_counts_and_nothing_is_there_
     give(&phone, &laptop, HistoryChoice::All).await;
     assert_eq!(seen(&laptop, &bob), seen(&phone, &bob));
     let unread = |phone: &Phone| phone.client.conversations().unwrap()[0].unread;
-    assert_eq!((unread(&laptop), unread(&phone)), (18, 18));
+    assert!(unread(&phone) > 5);
+    assert_eq!(unread(&laptop), unread(&phone));
     // And again: nothing changes.
     give(&phone, &laptop, HistoryChoice::Days(3)).await;
     assert_eq!(seen(&laptop, &bob), seen(&phone, &bob));
@@ -199,9 +219,8 @@ async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
     let service = Service::start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("laptop.db");
-    let phone = Phone::of_a_new_person(&service).await;
     let bob = Phone::of_a_new_person(&service).await;
-    talk(&phone, &bob, 400).await;
+    let phone = with_a_past(&service, &folder.path().join("phone.db"), &bob, 3_000).await;
     let mut laptop = phone
         .link_another_as(reopened(&in_file(&service, &file)).await)
         .await;
@@ -220,7 +239,7 @@ async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
             loop {
                 match events.next().await {
                     Some(Event::HistoryProgress { done: now, of, .. }) => {
-                        assert_eq!(of, 400);
+                        assert_eq!(of, 3_002);
                         done.push(now);
                         break;
                     }
@@ -241,7 +260,7 @@ async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
         laptop.client.connect();
     }
     assert_eq!(ended(&mut events).await, HistoryEnd::Complete);
-    assert!(done.is_sorted() && done[0] < 400, "{done:?}");
+    assert!(done.is_sorted() && done[0] < 3_002, "{done:?}");
     assert_eq!(laptop.texts(&bob), phone.texts(&bob));
     until("the phone knows", async || {
         phone.client.histories().unwrap()[0].stage == HistoryStage::Complete
@@ -252,9 +271,9 @@ async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
 #[tokio::test]
 async fn the_old_device_goes_away_in_between_and_what_is_live_does_not_wait() {
     let service = Service::start().await;
-    let phone = Phone::of_a_new_person(&service).await;
+    let folder = tempfile::tempdir().unwrap();
     let bob = Phone::of_a_new_person(&service).await;
-    talk(&phone, &bob, 400).await;
+    let phone = with_a_past(&service, &folder.path().join("phone.db"), &bob, 3_000).await;
     let laptop = phone.link_another(&service).await;
     let mut events = laptop.client.observe().await.unwrap();
     let device = laptop.address().device;
@@ -291,7 +310,7 @@ async fn the_old_device_goes_away_in_between_and_what_is_live_does_not_wait() {
     );
     phone.client.connect();
     assert_eq!(ended(&mut events).await, HistoryEnd::Complete);
-    phone.until_shown(&bob, 401).await;
+    phone.until_shown(&bob, 3_003).await;
     assert_eq!(laptop.texts(&bob), phone.texts(&bob));
 }
 

@@ -86,7 +86,11 @@ impl Mailbox<'_> {
     ) -> Result<(), DisconnectReason> {
         let count = self.drain().await?;
         self.shared.events.tell(Event::Drained { count });
-        if self.shared.store.write(history::ask_on).await.map_err(failed)? {
+        let asking = self
+            .shared
+            .store
+            .write(|tx| history::ask_on(tx, &mut clock::rng(), clock::now_millis()));
+        if asking.await.map_err(failed)? {
             self.shared.outbox_grew.notify_one();
         }
         // The gap for which the mailbox was read again.

@@ -74,6 +74,7 @@ pub(super) fn offer(
         finished: false,
         done: 0,
         again: false,
+        reminded_at: now_millis,
     };
     histories::give(tx, &given)?;
     announce(tx, rng, &given, now_millis)?;
@@ -92,6 +93,28 @@ fn announce(
     };
     super::say(tx, rng, (given.peer, given.history), matter, now_millis)
 }
+
+/// Asks a device where it is that has not answered the last chunks: its answer may be lost. The offer once more does, for
+/// it is answered where it is known. Returns whether there is something to send.
+pub(super) fn remind(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    let mut reminds = false;
+    for mut given in histories::all_given(tx)? {
+        if given.stage == HistoryStage::UnderWay && now_millis.abs_diff(given.reminded_at) >= REMIND_MILLIS {
+            given.reminded_at = now_millis;
+            histories::update_given(tx, &given)?;
+            announce(tx, rng, &given, now_millis)?;
+            reminds = true;
+        }
+    }
+    Ok(reminds)
+}
+
+/// A device that is away finds no more than this many of them in a day: 24.
+const REMIND_MILLIS: u64 = 60 * 60 * 1000;
 
 /// Ends a history from this side. Returns whether there was one.
 pub(super) fn withdraw(

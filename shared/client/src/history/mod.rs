@@ -25,8 +25,6 @@ use waxwing_protocol::{
 };
 use waxwing_wire::{AccountId, DeviceAddress, DeviceId, EnvelopeId, MessageId};
 
-pub(crate) use taking::ask_on;
-
 use crate::{
     events::{Effects, UndecryptableReason},
     sessions::Me,
@@ -254,6 +252,16 @@ pub(crate) fn own_list_changed(tx: &Transaction<'_>, own: AccountId) -> Result<E
         }
     }
     Ok(effects)
+}
+
+/// After a new connection all that waited has been read: whoever is still waited for is asked. Returns whether there is
+/// something to send.
+pub(crate) fn ask_on(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    Ok(taking::ask_on(tx)? | giving::remind(tx, rng, now_millis)?)
 }
 
 /// Something that a device said may be lost: whatever history it gives or takes is gone over again.

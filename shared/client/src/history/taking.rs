@@ -113,9 +113,8 @@ pub(super) fn over(tx: &Transaction<'_>, mut taken: Taken, end: HistoryEnd) -> R
     tell_end(tx, taken.peer, taken.history, end)
 }
 
-/// After a new connection all that waited has been read: what is still missing of a history is asked for again, for it
-/// may be lost. Returns whether there is something to send.
-pub(crate) fn ask_on(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+/// What is still missing of a history is asked for again, for it may be lost. Returns whether there is something to send.
+pub(super) fn ask_on(tx: &Transaction<'_>) -> Result<bool, StoreError> {
     let mut asks = false;
     for mut taken in histories::all_taken(tx)? {
         if taken.stage == HistoryStage::UnderWay {

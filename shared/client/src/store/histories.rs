@@ -28,6 +28,8 @@ pub(crate) struct Given {
     pub(crate) done: u64,
     /// What is not taken is to be sent again.
     pub(crate) again: bool,
+    /// When the other device was last asked where it is.
+    pub(crate) reminded_at: u64,
 }
 
 /// A chunk that was not taken yet.
@@ -62,7 +64,7 @@ pub(crate) enum Tell {
 
 const GIVEN: &str =
     "SELECT peer, history, days, since, messages, stage, older_than, newer_than, next_chunk, finished, done,
-                            again FROM histories_given";
+                            again, reminded_at FROM histories_given";
 const TAKEN: &str = "SELECT peer, history, messages, stage, next_chunk, done, tell FROM histories_taken";
 
 /// All histories that this device gave or gives.
@@ -104,7 +106,7 @@ pub(crate) fn give(tx: &Transaction<'_>, given: &Given) -> Result<(), StoreError
 pub(crate) fn update_given(tx: &Transaction<'_>, given: &Given) -> Result<(), StoreError> {
     tx.prepare_cached(
         "UPDATE histories_given SET stage = ?2, older_than = ?3, newer_than = ?4, next_chunk = ?5, finished = ?6,
-         done = ?7, again = ?8 WHERE peer = ?1",
+         done = ?7, again = ?8, reminded_at = ?9 WHERE peer = ?1",
     )?
     .execute(params![
         given.peer.0,
@@ -115,6 +117,7 @@ pub(crate) fn update_given(tx: &Transaction<'_>, given: &Given) -> Result<(), St
         given.finished,
         columns::to_integer(given.done),
         given.again,
+        columns::to_integer(given.reminded_at),
     ])?;
     Ok(())
 }
@@ -317,6 +320,7 @@ fn read_given(row: &Row<'_>) -> rusqlite::Result<Given> {
         finished: row.get(9)?,
         done: columns::count(row, 10)?,
         again: row.get(11)?,
+        reminded_at: columns::count(row, 12)?,
     })
 }
 

@@ -21,7 +21,8 @@ CREATE TABLE histories_given (
     next_chunk   INTEGER NOT NULL,
     finished     INTEGER NOT NULL DEFAULT 0,   -- 1: the last chunk was made
     done         INTEGER NOT NULL DEFAULT 0,   -- messages that the other device has taken
-    again        INTEGER NOT NULL DEFAULT 0    -- 1: what is not taken is to be sent again
+    again        INTEGER NOT NULL DEFAULT 0,   -- 1: what is not taken is to be sent again
+    reminded_at  INTEGER NOT NULL DEFAULT 0    -- when the other device was last asked where it is
 ) STRICT;
 
 -- Chunks that were not taken yet, as they were made.

@@ -83,7 +83,10 @@ fn offer(giver: &mut Party, device: u64, choice: HistoryChoice) -> HistoryId {
 }
 
 fn take(taker: &mut Party, history: HistoryId) {
-    taker.write(|tx, _| Ok(taking::answer(tx, history).unwrap()));
+    taker.write(|tx, _| {
+        taking::answer(tx, history).unwrap();
+        Ok(())
+    });
 }
 
 /// Offered, told, and taken.

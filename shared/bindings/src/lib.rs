@@ -8,7 +8,7 @@
 //! - [`client`]: the calls. [`reader`]: the events, one after another, until they are handled.
 //! - [`error`]: every error of the client under a stable name. [`event`], [`records`], [`ids`]: values.
 //! - [`location`]: where the store is; [`keys`]: the port behind which the app keeps its key. [`safety`]: safety numbers.
-//! - [`runtime`]: the threads.
+//! - `runtime`: the threads.
 //!
 //! The doc comments of what is exported are the documentation in the other languages: they name things in no language's
 //! notation and hold no links.

@@ -61,9 +61,9 @@ impl fmt::Debug for StoreLocation {
 /// Where the service is: what the deployment's template puts out.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct Endpoints {
-    /// The template's output `WebSocketUrl`: wss://…/stage.
+    /// The template's output `WebSocketUrl`: `wss://…/stage`.
     pub websocket_url: String,
-    /// The template's output `HttpUrl`: https://…/stage.
+    /// The template's output `HttpUrl`: `https://…/stage`.
     pub http_url: String,
     /// The template's parameter `TokenAudience`.
     pub audience: String,

@@ -6,10 +6,11 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Every arrow there may be. `waxwing-backend` → `waxwing-protocol` is not among them and must never be: the
 /// service holds no code that could decrypt.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("waxwing-protocol", &[]),
     ("waxwing-protocol-fuzz", &["waxwing-protocol"]),
     ("waxwing-wire", &[]),
+    ("waxwing-wire-fuzz", &["waxwing-wire"]),
     ("waxwing-backend", &["waxwing-wire"]),
     ("waxwing-bindgen", &[]),
     ("waxwing-bindings", &["waxwing-client"]),

@@ -34,6 +34,8 @@ mod upload;
 mod websocket;
 
 #[cfg(test)]
+mod any_event;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod samples;

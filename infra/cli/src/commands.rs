@@ -6,8 +6,10 @@ pub mod crash_table;
 pub mod demo;
 pub mod doctor;
 pub mod functions;
+pub mod interleave;
 pub mod load;
 pub mod local;
+pub mod model;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +48,10 @@ enum Command {
     Cost(cost::Args),
     #[command(after_help = EXIT_CODES)]
     CrashTable(crash_table::Args),
+    #[command(after_help = EXIT_CODES)]
+    Interleave(interleave::Args),
+    #[command(after_help = EXIT_CODES)]
+    Model(model::Args),
     #[command(after_help = EXIT_CODES)]
     Doctor(doctor::Args),
     #[command(after_help = EXIT_CODES)]
@@ -87,6 +93,12 @@ pub enum Failure {
     /// In `crash-table`.
     #[error(transparent)]
     CrashTable(#[from] crash_table::CrashTableError),
+    /// In `interleave`.
+    #[error(transparent)]
+    Interleave(#[from] interleave::InterleaveError),
+    /// In `model`.
+    #[error(transparent)]
+    Model(#[from] model::ModelError),
     /// In `doctor`.
     #[error(transparent)]
     Doctor(#[from] doctor::DoctorError),
@@ -108,6 +120,8 @@ impl Cli {
             Command::Load(args) => args.json,
             Command::Cost(args) => args.json,
             Command::CrashTable(args) => args.json,
+            Command::Interleave(args) => args.json,
+            Command::Model(args) => args.json,
             Command::Doctor(args) => args.json,
             Command::Functions(args) => args.json,
             Command::Verify(args) => args.json,
@@ -127,6 +141,8 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Outcome, Failure> {
         Command::Load(args) => load::run(args, console).await?,
         Command::Cost(args) => cost::run(args, console).await?,
         Command::CrashTable(args) => crash_table::run(args, console).await?,
+        Command::Interleave(args) => interleave::run(args, console).await?,
+        Command::Model(args) => model::run(args, console).await?,
         Command::Doctor(args) => doctor::run(args, console).await?,
         Command::Functions(args) => functions::run(args, console).await?,
         Command::Verify(args) => verify::run(args, console).await?,
@@ -171,6 +187,12 @@ mod tests {
             "crash-table --function send --json",
             "crash-table --double --seconds 10 --seed 2",
             "crash-table --write",
+            "interleave",
+            "interleave --pairs --functions send,connect --json",
+            "interleave --triples --seconds 10 --seed 2",
+            "interleave --scene away --functions send,connect --seed 3 --schedule 0110b1",
+            "model --large --json",
+            "model --wrong",
             "doctor --endpoint wss://a.example/prod --http-endpoint https://b.example/prod --phone +14155550100 \
              --phone +14155550101 --take-over --patience 60 --json",
         ] {
@@ -200,6 +222,9 @@ mod tests {
             "doctor --take-over",
             "doctor --patience 0",
             "demo --binary FILE",
+            "interleave --functions dance,connect",
+            "interleave --schedule 01",
+            "model --large --wrong",
             "functions --rounds 0",
         ] {
             let arguments = ["waxwing"].into_iter().chain(line.split_whitespace());

@@ -6,7 +6,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -27,7 +27,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use waxwing_local::aws::{AwsFront, TOOLS_ACCESS_KEY};
 
-use crate::{Trouble, controls::Control};
+use crate::{
+    Trouble,
+    controls::{Control, Early},
+};
 
 /// Header that is the same in all of the SDK's attempts of one call.
 const INVOCATION_ID: &str = "amz-sdk-invocation-id";
@@ -50,6 +53,8 @@ pub struct Call {
     pub attempt: u32,
     /// `PutItem Mailbox`, `POST @connections`, `Publish`.
     pub name: String,
+    /// What the URL says after the host: of `@connections`, which one.
+    pub path: String,
     /// What is sent.
     pub body: Bytes,
 }
@@ -124,12 +129,18 @@ pub async fn hooked<F: Future>(id: RunId, hook: Arc<dyn Hook>, invocation: F) ->
 pub struct Connector {
     front: AwsFront,
     control: Option<Control>,
+    /// What a control asked early, by its key.
+    early: Arc<Mutex<HashMap<String, Value>>>,
 }
 
 impl Connector {
     /// A client of this endpoint, for a service that is right or wrong in this way.
     pub fn new(front: AwsFront, control: Option<Control>) -> Self {
-        Self { front, control }
+        Self {
+            front,
+            control,
+            early: Arc::default(),
+        }
     }
 
     /// Holds the whole thread until the answer is there: nothing else moves meanwhile, so a run repeats itself. Tokio would
@@ -153,6 +164,7 @@ impl Connector {
                     number,
                     attempt,
                     name: name(&head, &body),
+                    path: head.uri.path().to_owned(),
                     body,
                 };
                 let answer = self.hooked(&run, &call, head).await;
@@ -169,6 +181,7 @@ impl Connector {
     /// What a call that was made comes to. None: the connection breaks.
     async fn hooked(&self, run: &Run, call: &Call, head: http::request::Parts) -> Option<Response<Bytes>> {
         let wrong = self.control.and_then(|control| control.request(call));
+        self.ask_early(run, call).await;
         let body = match run.hook.before(call).await {
             Before::Pass => wrong.unwrap_or_else(|| call.body.clone()),
             Before::Instead(body) => body,
@@ -178,25 +191,63 @@ impl Connector {
         let answer = self.carry_out(Request::from_parts(head, body));
         if let Some(control) = self.control {
             for (operation, body) in control.also(call, &answer) {
-                self.do_wrong(operation, &body).await;
+                self.do_wrong(operation, &body);
             }
         }
+        let answer = self.from_early(call).unwrap_or(answer);
         match run.hook.after(call, answer).await {
             After::Answer(answer) => Some(answer),
             After::Reset => None,
         }
     }
 
+    /// Makes the call that a control makes before this one, once.
+    async fn ask_early(&self, run: &Run, call: &Call) {
+        let Some(Early { key, operation, body }) = self.control.and_then(|control| control.early(call))
+        else {
+            return;
+        };
+        if self.early().contains_key(&key) {
+            return;
+        }
+        self.early().insert(key.clone(), Value::Null);
+        let early = Call {
+            name: format!("{operation} {}", tables(&body).join("+")),
+            body: Bytes::from(body.to_string()),
+            ..call.clone()
+        };
+        run.hook.before(&early).await;
+        if let Ok(said) = self.ask(operation, &body) {
+            self.early().insert(key, said);
+        }
+    }
+
+    /// What a control takes for the answer, since it asked early.
+    fn from_early(&self, call: &Call) -> Option<Response<Bytes>> {
+        let control = self.control?;
+        let said = self.early().remove(&control.uses_early(call)?)?;
+        control.answer_of_early(&said)
+    }
+
+    fn early(&self) -> MutexGuard<'_, HashMap<String, Value>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Carries out what a control does besides. Of a query every item that it finds is deleted.
-    async fn do_wrong(&self, operation: &str, body: &Value) {
-        let Ok(found) = ask(&self.front, operation, body).await else {
+    fn do_wrong(&self, operation: &str, body: &Value) {
+        let Ok(found) = self.ask(operation, body) else {
             return;
         };
         for item in found.get("Items").and_then(Value::as_array).into_iter().flatten() {
             let key = serde_json::json!({ "o": item.get("o"), "i": item.get("i") });
             let delete = serde_json::json!({ "TableName": body.get("TableName"), "Key": key });
-            let _ = ask(&self.front, "DeleteItem", &delete).await;
+            let _ = self.ask("DeleteItem", &delete);
         }
+    }
+
+    /// As [`ask`]; nothing else moves meanwhile.
+    fn ask(&self, operation: &str, body: &Value) -> Result<Value, Trouble> {
+        held(tokio::task::unconstrained(ask(&self.front, operation, body)))
     }
 }
 
@@ -310,7 +361,7 @@ fn tables(body: &Value) -> Vec<String> {
 }
 
 /// `local-MailboxTable` → `Mailbox`.
-fn short(table: &str) -> String {
+pub(crate) fn short(table: &str) -> String {
     let name = table.rsplit('-').next().unwrap_or(table);
     name.strip_suffix("Table").unwrap_or(name).to_owned()
 }

@@ -1,6 +1,8 @@
 //! Services that are wrong on purpose. Each is the real one with its calls to AWS changed on the way, so that nothing in
-//! it can be switched to be wrong; and each must be caught, or the table proves nothing. What is wrong only in some order
-//! of several functions' calls is caught by [`crate::model`].
+//! it can be switched to be wrong; and each must be caught, or nothing is proved: by the crash table, or, if it is wrong only
+//! in some order of several functions' calls, by [`crate::interleave`].
+
+mod races;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::connector::Call;
+
+pub use races::Early;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -30,11 +34,21 @@ pub enum Control {
     ForgetsAnyConnection,
     /// *Accepted* is said though neither a mark nor a post came about.
     AcceptsUnannounced,
+    /// A send looks who is there, and where, before it puts.
+    LooksBeforePut,
+    /// A device's first page is from before its connection was known.
+    PagesFromBefore,
+    /// A one-time prekey is read, and deleted after.
+    TakesAfterReading,
+    /// An upload raises the highest id whatever it is by now.
+    RaisesBlindly,
+    /// A list replaces whatever list is there by now.
+    ReplacesListBlindly,
 }
 
 impl Control {
-    /// Every control.
-    pub const ALL: [Self; 8] = [
+    /// Those that one function betrays.
+    pub const ALONE: [Self; 8] = [
         Self::DeletesOnDelivery,
         Self::SwallowsFailedPuts,
         Self::SwallowsLeftovers,
@@ -46,8 +60,8 @@ impl Control {
     ];
 
     /// The function in whose scenarios it must be found, and the promise it breaks there.
-    pub fn caught_in(self) -> (&'static str, &'static str) {
-        match self {
+    pub fn caught_in(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
             Self::DeletesOnDelivery => ("receive", "I2"),
             Self::SwallowsFailedPuts => ("send", "I6"),
             Self::SwallowsLeftovers => ("ack", "I14"),
@@ -56,7 +70,8 @@ impl Control {
             Self::BringsPrekeysBack => ("upload", "I5"),
             Self::ForgetsAnyConnection => ("disconnect", "I10"),
             Self::AcceptsUnannounced => ("send", "I10"),
-        }
+            _ => return None,
+        })
     }
 
     /// What is asked instead, if it is anything else.
@@ -80,14 +95,11 @@ impl Control {
                     > 0
             }
             (Self::ForgetsAnyConnection, "UpdateItem Devices") => {
-                let forgets = body.get("UpdateExpression") == Some(&json!("REMOVE c, t"));
-                if let (Some(fields), true) = (body.as_object_mut(), forgets) {
-                    fields.remove("ExpressionAttributeValues");
-                    fields.insert("ConditionExpression".into(), "attribute_exists(a)".into());
-                }
-                forgets
+                let update = body.get("UpdateExpression").and_then(Value::as_str);
+                let forgets = update.is_some_and(|update| update.ends_with("REMOVE c, t"));
+                forgets && edited_if(&mut body, races::holds_always)
             }
-            _ => false,
+            _ => self.blind(call, &mut body),
         };
         changed.then(|| body.to_string().into())
     }
@@ -171,6 +183,10 @@ fn cursor(request: &Value) -> Option<Vec<(&'static str, Value)>> {
 fn id_of(key: &Value) -> Vec<u8> {
     let id = key.pointer("/i/B").and_then(Value::as_str);
     id.and_then(|id| STANDARD.decode(id).ok()).unwrap_or_default()
+}
+
+fn edited_if(body: &mut Value, edit: impl FnOnce(&mut serde_json::Map<String, Value>) -> bool) -> bool {
+    body.as_object_mut().is_some_and(edit)
 }
 
 fn edited(

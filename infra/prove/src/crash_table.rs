@@ -271,7 +271,7 @@ async fn play(scenario: &Scenario, faults: &[Fault], control: Option<Control>) -
     violations.extend(promises::after_all(&story, &registered));
     let first = match deliveries.first() {
         Some(reply) if reply.is_final() => First::Answered,
-        Some(Reply::None(_)) | None => First::Silence,
+        Some(Reply::None(_) | Reply::Lost) | None => First::Silence,
         Some(_) => First::Refused,
     };
     Ok(Played {
@@ -285,14 +285,16 @@ async fn play(scenario: &Scenario, faults: &[Fault], control: Option<Control>) -
     })
 }
 
-/// The state without names of connections: each attempt to connect has another.
+/// The state without names and times of connections: each attempt to connect has others.
 fn without_names(mut state: State) -> State {
     for item in state.get_mut("Devices").into_iter().flatten() {
         let Ok(mut value) = serde_json::from_str::<serde_json::Value>(item) else {
             continue;
         };
-        if let Some(connection) = value.get_mut("c") {
-            *connection = "a connection".into();
+        for name in ["c", "t"] {
+            if let Some(connection) = value.get_mut(name) {
+                *connection = "a connection's".into();
+            }
         }
         *item = value.to_string();
     }

@@ -1,5 +1,7 @@
 //! Devices as the service sees them: keys that sign, frames, and ciphertexts that nobody reads.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use p256::{
     ecdsa::{Signature as EcdsaSignature, SigningKey, signature::Signer},
@@ -178,13 +180,19 @@ impl Device {
         Ok(token::assemble(&input, &sign(&self.signing, input.as_bytes())?))
     }
 
-    /// A handshake of this device, under this name.
-    pub fn handshake(&self, id: &str, service: &Service) -> Result<Client, Trouble> {
+    /// A handshake of this device, under this name and at this time since 1970.
+    pub fn handshake(&self, id: &str, service: &Service, at: Duration) -> Result<Client, Trouble> {
         let mut headers = HeaderMap::new();
         let value = format!("Bearer {}", self.token(service.now())?);
         let value = value.parse().map_err(|_| "a token is no header")?;
         headers.insert(http::header::AUTHORIZATION, value);
-        Ok(Client::new(id, &headers, service.since_epoch(), SOURCE_IP))
+        Ok(Client::new(id, &headers, at, SOURCE_IP))
+    }
+
+    /// Whether it has a connection that is open.
+    pub fn is_connected(&self, service: &Service) -> bool {
+        let socket = self.socket.as_ref();
+        socket.is_some_and(|socket| service.cloud.connections.info(socket.client.id()).is_ok())
     }
 
     /// Breaks the connection off. The device does not know yet.

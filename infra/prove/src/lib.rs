@@ -8,6 +8,7 @@
 //!   answered. [`promises`]: what must hold at rest.
 //! - [`scenarios`]: each function in a situation. [`crash_table`]: every fault in each of them.
 //! - [`controls`]: services that are wrong on purpose, each of which must be caught.
+//! - [`interleave`]: functions that run at the same time, in every order of their calls.
 //! - [`model`]: the design in small, tried in every order of its steps.
 
 pub mod connector;
@@ -15,6 +16,7 @@ pub mod controls;
 pub mod crash_table;
 pub mod devices;
 pub mod faults;
+pub mod interleave;
 pub mod model;
 pub mod promises;
 pub mod scenarios;

@@ -19,6 +19,10 @@ use crate::{
     story::{Ledger, Story, envelopes},
 };
 
+/// Bytes of a device in an account's list, and of those its id and registration.
+const LISTED_BYTES: usize = 71;
+const NAME_BYTES: usize = 5;
+
 /// A promise that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
@@ -94,15 +98,16 @@ pub async fn mailboxes(
     items.iter().map(|item| read(item).ok_or_else(damaged)).collect()
 }
 
-/// I6: every device on the recipients' lists at this moment has the message, its sender aside.
+/// I6: every device on the recipients' lists at this moment has the message, its sender aside; who lacks it is given.
 ///
 /// # Errors
 /// [`Trouble`]: the tables could not be read.
-pub async fn accepted_means_everyone(
-    story: &mut Story,
+pub async fn who_lacks(
+    story: &Story,
     from: RegisteredDevice,
     message: &OutgoingMessage,
-) -> Result<(), Trouble> {
+) -> Result<Vec<Violation>, Trouble> {
+    let mut found = Vec::new();
     let registered = registered(&story.service).await?;
     let mailboxes = mailboxes(&story.service).await?;
     let sent: BTreeMap<_, _> = envelopes(from, message).collect();
@@ -130,10 +135,10 @@ pub async fn accepted_means_everyone(
         });
         if !is_there && !was_acked {
             let what = format!("accepted, but {} does not have it", device.address);
-            story.ledger.violations.push(Violation::new("I6", what));
+            found.push(Violation::new("I6", what));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Notes an envelope that arrived. I12: it has not expired. I3: it is what was sent.
@@ -199,7 +204,7 @@ pub async fn at_rest(story: &mut Story) -> Result<Vec<Violation>, Trouble> {
             found.push(Violation::new("I10", what));
         }
     }
-    for (device, id) in &story.ledger.ack_answered {
+    for (device, id) in story.ledger.ack_answered.difference(&story.ledger.repeated) {
         if mailboxes.contains_key(&(device.to_bytes().to_vec(), *id)) {
             found.push(Violation::new(
                 "I14",
@@ -276,6 +281,59 @@ pub fn after_all(story: &Story, registered: &BTreeMap<RegisteredDevice, Record>)
         }
     }
     found
+}
+
+/// I14, when everything is over: nothing lies in a mailbox or a pool that nobody owns any more, and each account has a
+/// number and each number its account.
+///
+/// # Errors
+/// [`Trouble`]: the tables could not be read.
+pub async fn left_behind(
+    service: &Service,
+    registered: &BTreeMap<RegisteredDevice, Record>,
+) -> Result<Vec<Violation>, Trouble> {
+    let mut found = Vec::new();
+    let owners: BTreeSet<_> = registered
+        .keys()
+        .map(|device| device.to_bytes().to_vec())
+        .collect();
+    for (table, what) in [("MailboxTable", "a message"), ("PrekeysTable", "a prekey")] {
+        for item in service.table(table).await? {
+            if !binary(&item, "o").is_some_and(|owner| owners.contains(&owner)) {
+                found.push(Violation::new(
+                    "I14",
+                    format!("{what} of a device that is gone stays behind"),
+                ));
+            }
+        }
+    }
+    let accounts = service.table("AccountsTable").await?;
+    for account in &accounts {
+        let id = binary(account, "a").unwrap_or_default();
+        let own = owners.iter().filter(|owner| owner.starts_with(&id));
+        let own: Vec<_> = own.filter_map(|owner| owner.get(id.len()..)).collect();
+        let list = binary(account, "d").unwrap_or_default();
+        let listed: Vec<_> = list
+            .chunks(LISTED_BYTES)
+            .filter_map(|listed| listed.get(..NAME_BYTES))
+            .collect();
+        if own != listed {
+            found.push(Violation::new(
+                "I6",
+                "an account's list does not name its devices".into(),
+            ));
+        }
+    }
+    let accounts: BTreeSet<_> = accounts.iter().map(|item| binary(item, "a")).collect();
+    let numbers = service.table("PhonesTable").await?;
+    let of_numbers: BTreeSet<_> = numbers.iter().map(|item| binary(item, "a")).collect();
+    if accounts != of_numbers || of_numbers.len() != numbers.len() {
+        found.push(Violation::new(
+            "I14",
+            "accounts and numbers do not belong together".into(),
+        ));
+    }
+    Ok(found)
 }
 
 fn attribute<'a>(item: &'a Value, name: &str, kind: &str) -> Option<&'a str> {

@@ -514,7 +514,7 @@ async fn answer_no(story: &mut Story) -> Result<Request, Trouble> {
 }
 
 /// The request that removes the account's other devices, of which `by` is not one.
-fn revocation(story: &Story, account: usize, by: usize) -> Result<Request, Trouble> {
+pub(crate) fn revocation(story: &Story, account: usize, by: usize) -> Result<Request, Trouble> {
     let account: &Account = story.account(account)?;
     let own = story.device(by)?.device.address.device;
     let stay = account.list.devices.iter().filter(|listed| listed.device == own);

@@ -12,6 +12,7 @@ use std::{
 };
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use futures_util::{FutureExt, future::BoxFuture};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use waxwing_backend::{Backend, Clock, Config};
@@ -28,7 +29,7 @@ use waxwing_local::{
 
 use crate::{
     Trouble,
-    connector::{Connector, Hook, RunId, ask, hooked},
+    connector::{Connector, Hook, RunId, ask, hooked, short},
     controls::Control,
     faults::Faulty,
 };
@@ -56,6 +57,16 @@ pub enum Ended {
 /// Every item of every table, as text: table, then the items in order.
 pub type State = BTreeMap<String, Vec<String>>;
 
+/// A function as it is deployed.
+struct Installed {
+    config: Config,
+    /// Its instance, from its first run on.
+    backend: OnceLock<Backend>,
+}
+
+/// What comes of a run. None at its timeout.
+pub type Run = BoxFuture<'static, Option<Result<Value, FunctionError>>>;
+
 /// The service.
 pub struct Service {
     /// What functions call.
@@ -65,7 +76,9 @@ pub struct Service {
     /// Randomness of the clients.
     pub rng: StdRng,
     template: Template,
-    functions: BTreeMap<String, Backend>,
+    functions: BTreeMap<String, Installed>,
+    client: SharedHttpClient,
+    seed: u64,
     time: Arc<AtomicU64>,
     runs: AtomicU32,
 }
@@ -88,9 +101,8 @@ impl Service {
             let variables = environment::variables(spec, ENDPOINT);
             let config = Config::read(|name| variables.get(name).cloned())
                 .map_err(|error| Trouble(format!("{}: {error}", spec.handler)))?;
-            let clock = Clock::standing(Arc::clone(&time));
-            let backend = Backend::seeded(&config, clock, Some(client.clone()), seed);
-            functions.insert(spec.handler.clone(), backend);
+            let backend = OnceLock::new();
+            functions.insert(spec.handler.clone(), Installed { config, backend });
         }
         Ok(Self {
             cloud,
@@ -98,6 +110,8 @@ impl Service {
             rng: StdRng::seed_from_u64(seed),
             template,
             functions,
+            client,
+            seed,
             time,
             runs: AtomicU32::new(0),
         })
@@ -141,13 +155,56 @@ impl Service {
         event: Value,
         hook: Arc<dyn Hook>,
     ) -> Result<Option<Result<Value, FunctionError>>, Trouble> {
-        let missing = || Trouble(format!("there is no function {function}"));
-        let backend = self.functions.get(function).ok_or_else(missing)?;
-        let spec = self.template.functions.get(function).ok_or_else(missing)?;
-        let time = Duration::from_secs(u64::from(spec.timeout_seconds));
+        let Installed { config, backend } = self.installed(function)?;
+        let backend = backend.get_or_init(|| self.instance(config, self.seed));
         let invocation = waxwing_functions::invoke(function, backend, event);
         let hooked = hooked(self.next_run(), hook, invocation);
-        Ok(tokio::time::timeout(time, hooked).await.ok())
+        Ok(tokio::time::timeout(self.time_of(function)?, hooked).await.ok())
+    }
+
+    /// Begins a run that others may overlap, in an instance of its own: what it draws at random follows from `seed`, and
+    /// from nothing that other runs do.
+    ///
+    /// # Errors
+    /// [`Trouble`]: there is no such function.
+    pub fn begin(
+        &self,
+        function: &str,
+        event: Value,
+        hook: Arc<dyn Hook>,
+        seed: u64,
+    ) -> Result<Run, Trouble> {
+        let backend = self.instance(&self.installed(function)?.config, seed);
+        let (function, time, run) = (function.to_owned(), self.time_of(function)?, self.next_run());
+        let invocation = async move { waxwing_functions::invoke(&function, &backend, event).await };
+        let hooked = hooked(run, hook, invocation);
+        Ok(async move { tokio::time::timeout(time, hooked).await.ok() }.boxed())
+    }
+
+    fn instance(&self, config: &Config, seed: u64) -> Backend {
+        let clock = Clock::standing(Arc::clone(&self.time));
+        Backend::seeded(config, clock, Some(self.client.clone()), seed)
+    }
+
+    fn installed(&self, function: &str) -> Result<&Installed, Trouble> {
+        let installed = self.functions.get(function);
+        installed.ok_or_else(|| Trouble(format!("there is no function {function}")))
+    }
+
+    fn time_of(&self, function: &str) -> Result<Duration, Trouble> {
+        let spec = self.template.functions.get(function);
+        let spec = spec.ok_or_else(|| Trouble(format!("there is no function {function}")))?;
+        Ok(Duration::from_secs(u64::from(spec.timeout_seconds)))
+    }
+
+    /// Key attributes of every table, by its name in calls: partition, and sort if it has one.
+    pub fn keys(&self) -> BTreeMap<String, Vec<String>> {
+        let tables = self.template.tables.values();
+        let keys = tables.map(|table| {
+            let keys = std::iter::once(&table.partition_key).chain(&table.sort_key);
+            (short(&table.name), keys.map(|key| key.name.clone()).collect())
+        });
+        keys.collect()
     }
 
     /// Runs a function on an event with what `faulty` does to it.

@@ -1,11 +1,9 @@
 //! Requests of devices, delivered as API Gateway does and repeated as clients do, and a ledger of what was answered.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod delivery;
 
-use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 use waxwing_wire::{
     AccountId, Ciphertext, ClientFrame, DeviceId, DeviceList, EnvelopeId, ErrorCode, KeyId, MessageId,
@@ -20,13 +18,15 @@ use waxwing_wire::{
 use crate::{
     Trouble,
     controls::Control,
-    devices::{Account, Device, Socket, listed},
+    devices::{Account, Device, listed},
     faults::Faulty,
     promises::{self, Violation},
-    service::{Ended, SOURCE_IP, Service},
+    service::{Ended, Service},
 };
 
-/// One-time prekeys of a device that a story makes.
+pub use delivery::{Delivery, Gateway, Next};
+
+/// One-time prekeys of a device that a story makes, unless it says another number.
 const PREKEYS: u64 = 4;
 
 /// Pages that a device asks for before it gives up: many more than any story fills.
@@ -71,6 +71,8 @@ pub enum Reply {
     Authorized(Value),
     /// Nothing that answers the request.
     None(Ended),
+    /// An answer for a connection that had closed by then.
+    Lost,
 }
 
 impl Reply {
@@ -83,7 +85,7 @@ impl Reply {
             },
             Self::Status(status, _) => *status < 500 && *status != 429,
             Self::Authorized(_) => true,
-            Self::None(_) => false,
+            Self::None(_) | Self::Lost => false,
         }
     }
 
@@ -94,6 +96,7 @@ impl Reply {
             Self::Status(status, body) => format!("{status} {body}"),
             Self::Authorized(answer) => answer.to_string(),
             Self::None(ended) => format!("{ended:?}"),
+            Self::Lost => "lost".to_owned(),
         }
     }
 }
@@ -111,6 +114,8 @@ pub struct Ledger {
     pub accepted: BTreeMap<(RegisteredDevice, EnvelopeId), u64>,
     /// Those whose ack was sent.
     pub acked: BTreeSet<(RegisteredDevice, EnvelopeId)>,
+    /// Those that were sent more than once: a repetition may bring back what was acked, and its device keeps it once.
+    pub repeated: BTreeSet<(RegisteredDevice, EnvelopeId)>,
     /// Those whose ack was answered.
     pub ack_answered: BTreeSet<(RegisteredDevice, EnvelopeId)>,
     /// Those that arrived, as news or on a page.
@@ -135,6 +140,8 @@ pub struct Story {
     pub devices: Vec<Device>,
     /// What was said and done.
     pub ledger: Ledger,
+    /// One-time prekeys of a device that is made.
+    pub prekeys: u64,
     connections: u32,
     requests: u32,
 }
@@ -147,6 +154,7 @@ impl Story {
             accounts: Vec::new(),
             devices: Vec::new(),
             ledger: Ledger::default(),
+            prekeys: PREKEYS,
             connections: 0,
             requests: 0,
         })
@@ -160,10 +168,6 @@ impl Story {
     /// The device at this place.
     pub fn device(&self, place: usize) -> Result<&Device, Trouble> {
         self.devices.get(place).ok_or(Trouble::from("no such device"))
-    }
-
-    fn device_mut(&mut self, place: usize) -> Result<&mut Device, Trouble> {
-        self.devices.get_mut(place).ok_or(Trouble::from("no such device"))
     }
 
     /// A request id that no request had before.
@@ -180,72 +184,6 @@ impl Story {
                 serde_json::to_value(frame).map_err(|error| Trouble(error.to_string()))
             }
             reply => Err(Trouble(format!("{request:?} was answered {}", reply.text()))),
-        }
-    }
-
-    /// Delivers a request once, with what `faulty` does to its function.
-    pub async fn deliver(&mut self, request: &Request, faulty: &Arc<Faulty>) -> Result<Reply, Trouble> {
-        match request {
-            Request::Authorize(place) => {
-                let client = self.device(*place)?.handshake("c0", &self.service)?;
-                let event = self.service.events.authorize(&client);
-                Ok(match self.service.invoke("authorize", event, faulty).await? {
-                    Ended::Answer(answer) => Reply::Authorized(answer),
-                    ended => Reply::None(ended),
-                })
-            }
-            Request::Connect(place) => self.connect(*place, faulty).await,
-            Request::Disconnect(place) => {
-                let service = &self.service;
-                let device = self.devices.get_mut(*place).ok_or("no such device")?;
-                let socket = device.socket.as_mut().ok_or("no socket to break off")?;
-                socket.listen()?;
-                let event = service.events.disconnect(&socket.client, service.since_epoch());
-                waxwing_local::gateway::by_hand::cut(&service.cloud.connections, socket.client.id());
-                Ok(status(service.invoke("disconnect", event, faulty).await?))
-            }
-            Request::LateDisconnect(place) => {
-                let first = self.device(*place)?.former.first().ok_or("no former socket")?;
-                let event = self
-                    .service
-                    .events
-                    .disconnect(&first.client, self.service.since_epoch());
-                Ok(status(self.service.invoke("disconnect", event, faulty).await?))
-            }
-            Request::Frame(place, frame) => self.frame(*place, frame, faulty).await,
-            Request::Nonsense(place, text) => self.text(*place, "$default", "reject", text, faulty).await,
-            Request::Http {
-                device,
-                route,
-                path,
-                body,
-            } => {
-                let (method, default) = route.split_once(' ').ok_or("no route")?;
-                let path = path.as_deref().unwrap_or(default);
-                let mut head = http::Request::builder()
-                    .method(method)
-                    .uri(format!("{}{path}", self.service.stage_path()))
-                    .header("content-type", "application/json");
-                if let Some(place) = device {
-                    let token = self.device(*place)?.token(self.service.now())?;
-                    head = head.header("authorization", format!("Bearer {token}"));
-                }
-                let text = if body.is_null() {
-                    String::new()
-                } else {
-                    body.to_string()
-                };
-                let request = head
-                    .body(Bytes::from(text))
-                    .map_err(|error| Trouble(error.to_string()))?;
-                let made = self
-                    .service
-                    .events
-                    .http(request, SOURCE_IP, self.service.since_epoch(), "r");
-                let (function, event) = made.ok_or("no route takes the request")?;
-                self.note_published(*device, body)?;
-                Ok(status(self.service.invoke(&function, event, faulty).await?))
-            }
         }
     }
 
@@ -268,43 +206,10 @@ impl Story {
         Ok(())
     }
 
-    async fn connect(&mut self, place: usize, faulty: &Arc<Faulty>) -> Result<Reply, Trouble> {
-        self.connections += 1;
-        let id = format!("c{}", self.connections);
-        let mut client = self.device(place)?.handshake(&id, &self.service)?;
-        let asked = self.service.events.authorize(&client);
-        let clean = Faulty::new(None);
-        let Ended::Answer(answer) = self.service.invoke("authorize", asked, &clean).await? else {
-            return Ok(Reply::Status(401, Value::Null));
-        };
-        if !self.service.events.admit(&mut client, answer) {
-            return Ok(Reply::Status(403, Value::Null));
-        }
-        let event = self.service.events.connect(&client);
-        let reply = status(self.service.invoke("connect", event, faulty).await?);
-        if reply == Reply::Status(200, Value::Null) {
-            let line = client.open(&self.service.cloud.connections);
-            let socket = Socket {
-                client,
-                line,
-                frames: Vec::new(),
-                has_asked: false,
-            };
-            let device = self.device_mut(place)?;
-            let former = device.socket.replace(socket);
-            device.former.extend(former);
-        }
-        Ok(reply)
-    }
-
-    async fn frame(
-        &mut self,
-        place: usize,
-        frame: &ClientFrame,
-        faulty: &Arc<Faulty>,
-    ) -> Result<Reply, Trouble> {
+    /// Writes down what a frame asks for. Gives the function that answers it.
+    fn note_asked(&mut self, place: usize, frame: &ClientFrame) -> Result<&'static str, Trouble> {
         let owner = self.device(place)?.device;
-        let function = match frame {
+        Ok(match frame {
             ClientFrame::Send(send) => {
                 self.ledger.note_sent(owner, send);
                 "send"
@@ -318,39 +223,6 @@ impl Story {
             ClientFrame::Ephemeral(_) => "ephemeral",
             #[allow(unreachable_patterns, reason = "verbs that have no story yet")]
             _ => return Err(Trouble::from("this verb has no story")),
-        };
-        let text = serde_json::to_string(frame).map_err(|error| Trouble(error.to_string()))?;
-        let reply = self.text(place, function, function, &text, faulty).await?;
-        if let Reply::Frame(answer) = &reply {
-            self.note(owner, frame, answer).await?;
-        }
-        Ok(reply)
-    }
-
-    async fn text(
-        &mut self,
-        place: usize,
-        route: &str,
-        function: &str,
-        text: &str,
-        faulty: &Arc<Faulty>,
-    ) -> Result<Reply, Trouble> {
-        if self.device(place)?.socket.is_none() {
-            self.connect(place, &Faulty::new(None)).await?;
-        }
-        let socket = self.device(place)?.socket.as_ref().ok_or("no socket")?;
-        let event = self
-            .service
-            .events
-            .message(&socket.client, self.service.since_epoch(), route, text);
-        Ok(match self.service.invoke(function, event, faulty).await? {
-            Ended::Answer(answer) => match answer.get("body").and_then(Value::as_str) {
-                Some(body) => {
-                    Reply::Frame(serde_json::from_str(body).map_err(|error| Trouble(error.to_string()))?)
-                }
-                None => status(Ended::Answer(answer)),
-            },
-            ended => Reply::None(ended),
         })
     }
 
@@ -358,8 +230,10 @@ impl Story {
     async fn note(
         &mut self,
         owner: RegisteredDevice,
+        connection: &str,
         asked: &ClientFrame,
         answer: &ServiceFrame,
+        everywhere: &BTreeSet<MessageId>,
     ) -> Result<(), Trouble> {
         match (asked, answer) {
             (ClientFrame::Send(send), ServiceFrame::Sent(sent)) => {
@@ -373,7 +247,10 @@ impl Story {
                         .iter()
                         .find(|message| message.message == outcome.message);
                     let message = message.ok_or("an outcome of no message")?;
-                    promises::accepted_means_everyone(self, owner, message).await?;
+                    if !everywhere.contains(&message.message) {
+                        let lacking = promises::who_lacks(self, owner, message).await?;
+                        self.ledger.violations.extend(lacking);
+                    }
                     let now = self.service.now();
                     let keys = envelopes(owner, message).map(|(key, _)| (key, now));
                     self.ledger.accepted.extend(keys);
@@ -405,7 +282,8 @@ impl Story {
             }
             (ClientFrame::Receive(_), ServiceFrame::Page(page)) => {
                 let asker = self.devices.iter_mut().find(|device| device.device == owner);
-                if let Some(socket) = asker.and_then(|device| device.socket.as_mut()) {
+                let socket = asker.and_then(|device| device.socket.as_mut());
+                if let Some(socket) = socket.filter(|socket| socket.client.id() == connection) {
                     socket.has_asked = true;
                 }
                 let ids: Vec<_> = page.envelopes.iter().map(|envelope| envelope.id).collect();
@@ -500,7 +378,7 @@ impl Story {
     pub async fn newcomer(&mut self, phone: &str) -> Result<(usize, usize, Request), Trouble> {
         let ticket = self.ticket(phone).await?;
         let nobody = AccountId::random(&mut self.service.rng);
-        let mut device = Device::new(nobody, DeviceId::MIN, PREKEYS, &mut self.service.rng)?;
+        let mut device = Device::new(nobody, DeviceId::MIN, self.prekeys, &mut self.service.rng)?;
         let account = Account::new(phone, &device.published, &mut self.service.rng)?;
         device.device.address.account = account.id;
         let body = json!({
@@ -548,7 +426,7 @@ impl Story {
         let id = self.account(account)?.id;
         let number = u64::from(self.device(first)?.device.address.device.get()) + 1;
         let device_id = DeviceId::new(number).map_err(|_| Trouble::from("no device id"))?;
-        let device = Device::new(id, device_id, PREKEYS, &mut self.service.rng)?;
+        let device = Device::new(id, device_id, self.prekeys, &mut self.service.rng)?;
         let sealed = waxwing_wire::bytes::to_base64(&[7; 64]);
         let link = json!({ "token": token, "device": device.published, "sealed": sealed });
         let mut devices = self.account(account)?.list.devices.clone();
@@ -636,7 +514,11 @@ pub struct Linking {
 impl Ledger {
     fn note_sent(&mut self, from: RegisteredDevice, send: &SendRequest) {
         let all = send.messages.iter().flat_map(|message| envelopes(from, message));
-        self.sent.extend(all);
+        for (key, ciphertext) in all {
+            if self.sent.insert(key, ciphertext).is_some() {
+                self.repeated.insert(key);
+            }
+        }
     }
 }
 

@@ -22,8 +22,8 @@ async fn every_single_fault_keeps_every_promise_and_the_table_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn every_wrong_service_is_caught_by_the_crash_table() {
-    for wrong in Control::ALL {
-        let (function, promise) = wrong.caught_in();
+    for wrong in Control::ALONE {
+        let (function, promise) = wrong.caught_in().unwrap();
         let found = control(wrong, function).await.unwrap();
         let caught = found.iter().any(|violation| violation.promise == promise);
         assert!(caught, "{wrong:?} broke no {promise}: {found:#?}");

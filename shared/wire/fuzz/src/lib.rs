@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use bodies::body;
 pub use frames::{client_frame, service_frame};
-pub use seeds::seeds;
+pub use seeds::{Seed, seeds};
 pub use texts::text;
 
 /// A target: its name, which is also the name of its corpus, and its body.

@@ -174,6 +174,8 @@ pub(super) async fn prepare(
     let message = story.message(&[story.device(bob)?.device, story.device(second)?.device]);
     let waiting = story.send(alice, vec![message])?;
     story.well(&waiting).await?;
+    // A device acks only what it has heard of.
+    story.listen()?;
     let owner = story.device(bob)?.device;
     let accepted = story.ledger.accepted.keys();
     let ids = accepted.filter(|(device, _)| *device == owner).map(|(_, id)| *id);

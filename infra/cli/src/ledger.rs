@@ -58,6 +58,8 @@ pub struct Shown<Id> {
     pub from: Option<DeviceNumber>,
     /// What it says.
     pub text: String,
+    /// Whether it was marked as late: it had been reported as missing before.
+    pub late: bool,
     /// When it was shown.
     pub at: Instant,
 }
@@ -77,8 +79,10 @@ pub struct Audit {
     pub lost: usize,
     /// Shown again, each time counted.
     pub duplicated: usize,
-    /// Shown after a message that the same device sent later.
+    /// Shown after a message that the same device sent later, and not marked as late.
     pub reordered: usize,
+    /// Shown after such a message, and marked as late.
+    pub late: usize,
     /// Shown with another text or another sender than was sent.
     pub altered: usize,
     /// Shown without having been sent to that device.
@@ -103,6 +107,8 @@ pub struct DeviceAudit {
     /// As in [`Audit`].
     pub reordered: usize,
     /// As in [`Audit`].
+    pub late: usize,
+    /// As in [`Audit`].
     pub altered: usize,
     /// As in [`Audit`].
     pub unexpected: usize,
@@ -112,7 +118,8 @@ impl Audit {
     /// Whether every promise held.
     pub fn is_clean(&self) -> bool {
         let delivered_as_sent = self.accepted == self.sent && self.delivered == self.expected;
-        let faults = self.lost + self.duplicated + self.reordered + self.altered + self.unexpected;
+        let faults =
+            self.lost + self.duplicated + self.reordered + self.late + self.altered + self.unexpected;
         delivered_as_sent && faults == 0
     }
 }
@@ -120,7 +127,8 @@ impl Audit {
 impl DeviceAudit {
     /// Whether this device showed exactly what it was to show.
     pub fn is_clean(&self) -> bool {
-        let faults = self.lost + self.duplicated + self.reordered + self.altered + self.unexpected;
+        let faults =
+            self.lost + self.duplicated + self.reordered + self.late + self.altered + self.unexpected;
         self.delivered == self.expected && faults == 0
     }
 }
@@ -206,6 +214,7 @@ impl<Id: Copy + Ord> Ledger<Id> {
             lost: sum(|device| device.lost),
             duplicated: sum(|device| device.duplicated),
             reordered: sum(|device| device.reordered),
+            late: sum(|device| device.late),
             altered: sum(|device| device.altered),
             unexpected: sum(|device| device.unexpected),
             by_device,
@@ -266,7 +275,11 @@ fn audit_device<Id: Copy + Ord>(
             audit.altered += 1;
         }
         let latest = latest_from.entry(original.from).or_insert(*position);
-        audit.reordered += usize::from(position < latest);
+        match (*position < *latest, entry.late) {
+            (true, true) => audit.late += 1,
+            (true, false) => audit.reordered += 1,
+            (false, _) => {}
+        }
         *latest = (*latest).max(*position);
     }
     audit.expected = sent
@@ -323,6 +336,7 @@ mod tests {
                 id,
                 from: Some(from),
                 text: id.to_string(),
+                late: false,
                 at: self.start + Duration::from_millis(10 + u64::from(id)),
             };
             self.ledger.shown(on, shown);
@@ -398,6 +412,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_order_and_said_to_be_late_is_told_apart() {
+        let mut story = Story::new();
+        let (alice, bob) = (story.alice, story.bob);
+        for id in 1..=3 {
+            story.send(id, alice);
+        }
+        story.show(3, alice, bob);
+        story.show(2, alice, bob);
+        let late = Shown {
+            id: 1,
+            from: Some(alice),
+            text: "1".into(),
+            late: true,
+            at: story.start,
+        };
+        story.ledger.shown(bob, late);
+        let audit = story.ledger.audit();
+        assert_eq!((audit.reordered, audit.late), (1, 1));
+        assert_eq!(audit.by_device[2].late, 1);
+    }
+
+    #[test]
     fn another_text_or_another_sender_is_an_alteration_and_not_a_delivery() {
         let mut story = Story::new();
         story.send(1, story.alice);
@@ -407,6 +443,7 @@ mod tests {
             id: 2,
             from: Some(story.alice),
             text: "two".into(),
+            late: false,
             at: story.start,
         };
         story.ledger.shown(story.laptop, shown);

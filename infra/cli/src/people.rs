@@ -5,6 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use serde::Deserialize;
 use waxwing_client::{
     Client, ClientConfig, Code, DeviceAddress, DeviceName, Event, LinkError, NameError, OpenError,
     PhoneNumber, ReceiptSettings, RegisterError, StoreError, StoreLocation, keys::KeyFile,
@@ -47,6 +48,9 @@ pub enum PeopleError {
     /// Its phone got no code.
     #[error("no code came for {0}; ask for one again later")]
     NoCode(String),
+    /// The texts of a service on this machine cannot be read.
+    #[error("the code could not be read where the service keeps what phones would get: {0}")]
+    Outbox(#[source] reqwest::Error),
     /// It cannot be called that.
     #[error("a device cannot be called {0}: {1}")]
     Name(String, #[source] NameError),
@@ -77,6 +81,21 @@ pub async fn register(name: &str, config: ClientConfig, runner: &Runner) -> Resu
     register_as(name, config, runner, &new_number()?).await
 }
 
+/// The same with a service in another process, which shows at `outbox_url` what phones would get.
+///
+/// # Errors
+/// [`PeopleError`].
+pub async fn register_at(name: &str, config: ClientConfig, outbox_url: &str) -> Result<Device, PeopleError> {
+    let number = new_number()?;
+    let client = open_without_receipts(name, config).await?;
+    let refused = |error| PeopleError::Register(name.to_owned(), error);
+    client.request_code(&number).await.map_err(refused)?;
+    let code = newest_code(outbox_url, &number)
+        .await
+        .map_err(PeopleError::Outbox)?;
+    enter(name, client, &number, code).await
+}
+
 /// A number that nobody in this process had before.
 ///
 /// # Errors
@@ -99,7 +118,17 @@ pub async fn register_as(
     let client = open_without_receipts(name, config).await?;
     let refused = |error| PeopleError::Register(name.to_owned(), error);
     client.request_code(number).await.map_err(refused)?;
-    let code = code_for(number, &runner.outbox()).ok_or_else(|| PeopleError::NoCode(name.to_owned()))?;
+    enter(name, client, number, code_for(number, &runner.outbox())).await
+}
+
+async fn enter(
+    name: &str,
+    client: Client,
+    number: &PhoneNumber,
+    code: Option<Code>,
+) -> Result<Device, PeopleError> {
+    let refused = |error| PeopleError::Register(name.to_owned(), error);
+    let code = code.ok_or_else(|| PeopleError::NoCode(name.to_owned()))?;
     client.confirm(number, &code).await.map_err(refused)?;
     let address = client.register(None).await.map_err(refused)?;
     Ok(Device {
@@ -113,6 +142,28 @@ pub async fn register_as(
 pub fn code_for(number: &PhoneNumber, texts: &[OutboxMessage]) -> Option<Code> {
     let text = texts.iter().rfind(|text| text.to == number.as_str())?;
     code_in(&text.body)
+}
+
+/// What a runner shows at its outbox.
+#[derive(Deserialize)]
+struct Texts {
+    messages: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    to: String,
+    body: String,
+}
+
+/// The code in the newest text to a number, read where a runner on this machine shows it.
+///
+/// # Errors
+/// If that cannot be read.
+pub async fn newest_code(outbox_url: &str, number: &PhoneNumber) -> Result<Option<Code>, reqwest::Error> {
+    let texts: Texts = reqwest::get(outbox_url).await?.json().await?;
+    let text = texts.messages.iter().rfind(|text| text.to == number.as_str());
+    Ok(text.and_then(|text| code_in(&text.body)))
 }
 
 /// The code in a text: the first six digits in a row.

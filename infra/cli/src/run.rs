@@ -11,8 +11,11 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
-use waxwing_client::{AccountId, DeviceAddress, Event, Events, MessageId, SendError};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use waxwing_client::{AccountId, DeviceAddress, DisconnectReason, Event, Events, MessageId, SendError};
 
 use crate::{
     ledger::{DeviceNumber, Ledger, Sent, Shown},
@@ -55,6 +58,10 @@ struct Watched {
     /// How many messages of each other device it has shown.
     shown_from: BTreeMap<DeviceNumber, usize>,
     told: Told,
+    /// The position of the last kept event that was noted: what comes again after a crash is not above it.
+    noted: u64,
+    /// Who listens to it.
+    listener: Option<JoinHandle<()>>,
     /// Told when something of this device was shown.
     room: Arc<Notify>,
 }
@@ -78,6 +85,14 @@ pub struct Told {
     pub undecryptable: usize,
     /// Messages it gave up sending.
     pub failed: usize,
+    /// Messages that came after it had reported them missing.
+    pub recovered: usize,
+    /// Envelopes that came although it had dealt with them.
+    pub came_again: usize,
+    /// Times that its token was refused.
+    pub refused: usize,
+    /// Times that another connection of it took over.
+    pub taken_over: usize,
 }
 
 impl Run {
@@ -108,8 +123,48 @@ impl Run {
         state.by_address.insert(device.address, number);
         state.devices.push(Watched::default());
         drop(state);
-        tokio::spawn(Arc::clone(self).listen(number, events));
+        self.listen_to(number, events);
         Ok(number)
+    }
+
+    /// Stops listening to a device, whose client is to be dropped now. What it was telling at this moment comes again.
+    pub async fn leave(&self, number: DeviceNumber) {
+        let listener = self
+            .lock()
+            .device_mut(number)
+            .and_then(|watched| watched.listener.take());
+        if let Some(listener) = listener {
+            listener.abort();
+            // It ended by being aborted, which is no news.
+            let _ = listener.await;
+        }
+    }
+
+    /// Listens again to a device that was opened anew on its files.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn rejoin(self: &Arc<Self>, number: DeviceNumber, device: &Device) -> Result<(), PeopleError> {
+        let events = device
+            .client
+            .events()
+            .await
+            .map_err(|error| PeopleError::Store(device.name.clone(), error))?;
+        self.listen_to(number, events);
+        Ok(())
+    }
+
+    fn listen_to(self: &Arc<Self>, number: DeviceNumber, events: Events) {
+        let listener = tokio::spawn(Arc::clone(self).listen(number, events));
+        if let Some(watched) = self.lock().device_mut(number) {
+            watched.listener = Some(listener);
+        }
+    }
+
+    /// Records that the service accepted a message, whoever tells: the event is gone with a client that was dropped,
+    /// its store is not.
+    pub fn accepted(&self, id: MessageId) {
+        self.lock().ledger.accepted(id);
     }
 
     /// Says which devices are to show what `device` sends.
@@ -212,7 +267,8 @@ impl Run {
 
     async fn listen(self: Arc<Self>, device: DeviceNumber, mut events: Events) {
         while let Some(event) = events.next().await {
-            self.lock().note(device, event);
+            let position = events.position();
+            self.lock().note(device, event, position);
             self.changed.send_replace(());
         }
     }
@@ -298,7 +354,7 @@ impl State {
             .unwrap_or(0)
     }
 
-    fn note(&mut self, number: DeviceNumber, event: Event) {
+    fn note(&mut self, number: DeviceNumber, event: Event, position: u64) {
         let from = match &event {
             Event::Message(message) => self.number_of(message.from),
             _ => None,
@@ -306,6 +362,12 @@ impl State {
         let Some(watched) = self.devices.get_mut(number.index()) else {
             return;
         };
+        if is_kept(&event) {
+            if position <= watched.noted {
+                return;
+            }
+            watched.noted = position;
+        }
         let told = &mut watched.told;
         match event {
             Event::Message(_) if from == Some(number) => {}
@@ -314,6 +376,7 @@ impl State {
                     id: message.id,
                     from,
                     text: message.text,
+                    late: message.late,
                     at: Instant::now(),
                 };
                 let is_new = self.ledger.shown(number, shown);
@@ -337,7 +400,13 @@ impl State {
             Event::Handshake { initiated: true, .. } => told.handshakes_without_one_time_prekey += 1,
             Event::Drained { .. } => told.drained += 1,
             Event::Acked { count } => told.acked += count,
-            Event::Disconnected { .. } => told.disconnected += 1,
+            Event::Disconnected { reason, .. } => {
+                told.disconnected += 1;
+                told.refused += usize::from(reason == DisconnectReason::Unauthorized);
+                told.taken_over += usize::from(reason == DisconnectReason::TakenOver);
+            }
+            Event::Recovered { .. } => told.recovered += 1,
+            Event::CameAgain { .. } => told.came_again += 1,
             Event::Gap { .. } => told.gaps += 1,
             Event::Undecryptable { .. } => told.undecryptable += 1,
             Event::Failed { .. } => told.failed += 1,
@@ -356,6 +425,14 @@ impl State {
     fn device_mut(&mut self, number: DeviceNumber) -> Option<&mut Watched> {
         self.devices.get_mut(number.index())
     }
+}
+
+/// Whether an event comes again if the client ends while it is handled.
+fn is_kept(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Message(_) | Event::Gap { .. } | Event::Failed { .. } | Event::Undecryptable { .. }
+    )
 }
 
 impl Told {
@@ -380,6 +457,10 @@ impl std::ops::Add for Told {
             gaps: self.gaps + other.gaps,
             undecryptable: self.undecryptable + other.undecryptable,
             failed: self.failed + other.failed,
+            recovered: self.recovered + other.recovered,
+            came_again: self.came_again + other.came_again,
+            refused: self.refused + other.refused,
+            taken_over: self.taken_over + other.taken_over,
         }
     }
 }

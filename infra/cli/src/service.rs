@@ -10,8 +10,11 @@ use std::{
 
 use serde::Serialize;
 use waxwing_client::{ClientConfig, Endpoints, StoreLocation};
-use waxwing_local::runner::{
-    BinaryError, Execution, Runner, RunnerConfig, StartError, Storage, functions_binary,
+use waxwing_local::{
+    lambda::Concurrency,
+    runner::{
+        BinaryError, Execution, FaultPlan, Runner, RunnerConfig, StartError, Storage, functions_binary,
+    },
 };
 
 use crate::console::Console;
@@ -20,10 +23,17 @@ use crate::console::Console;
 pub const AUDIENCE: &str = "waxwing";
 
 /// How long acks of a command's devices wait for company.
-const ACK_LINGER: Duration = Duration::from_millis(25);
+pub const ACK_LINGER: Duration = Duration::from_millis(25);
 
 /// Requests that an account of a command may make in a minute: more than any makes on this machine.
-const REQUESTS_PER_MINUTE: &str = "1000000";
+pub const REQUESTS_PER_MINUTE: &str = "1000000";
+
+/// Requests and frames that each API of a command lets in in a second: what AWS lets an account have unless it asks for
+/// more.
+const REQUESTS_PER_SECOND: &str = "10000";
+
+/// And at the same moment.
+const REQUEST_BURST: &str = "5000";
 
 /// How a command's functions are to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,6 +65,10 @@ pub struct Options {
     pub parameters: BTreeMap<String, String>,
     /// Seconds added to the clock of functions inside this process.
     pub clock_offset: Arc<AtomicI64>,
+    /// What goes wrong between functions and AWS; nothing without it.
+    pub faults: Option<FaultPlan>,
+    /// How many invocations may run at once.
+    pub concurrency: Concurrency,
 }
 
 impl Options {
@@ -67,11 +81,16 @@ impl Options {
             port: 0,
             template: None,
             verbose: false,
-            parameters: BTreeMap::from([(
-                String::from("RequestsPerMinute"),
-                String::from(REQUESTS_PER_MINUTE),
-            )]),
+            parameters: [
+                ("RequestsPerMinute", REQUESTS_PER_MINUTE),
+                ("RequestsPerSecond", REQUESTS_PER_SECOND),
+                ("RequestBurst", REQUEST_BURST),
+            ]
+            .map(|(name, value)| (String::from(name), String::from(value)))
+            .into(),
             clock_offset: Arc::default(),
+            faults: None,
+            concurrency: Concurrency::default(),
         }
     }
 }
@@ -120,6 +139,8 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
         execution,
         port: options.port,
         clock_offset: options.clock_offset,
+        faults: options.faults,
+        concurrency: options.concurrency,
         ..RunnerConfig::default()
     };
     Ok(Runner::start(config).await?)

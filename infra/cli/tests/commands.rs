@@ -236,3 +236,70 @@ fn people_and_messages_survive_a_restart_of_the_service_that_keeps_its_tables() 
     service.interrupt();
     assert_eq!(service.ends(), Some(0));
 }
+
+/// I1, I2, I3, I9, I11: with the real binaries, small; `cargo waxwing load --chaos --seconds 120` is the same for longer.
+#[test]
+fn while_everything_breaks_nothing_is_lost_and_nothing_is_doubled() {
+    let (code, report, errors) = json_of(&[
+        "load",
+        "--chaos",
+        "--devices",
+        "6",
+        "--seconds",
+        "10",
+        "--rate",
+        "12",
+        "--seed",
+        "1",
+        "--json",
+    ]);
+    assert_eq!(code, 0, "{report:#}\n{errors}");
+    assert_eq!(report["passed"], true);
+    for figure in [
+        "lost",
+        "duplicated",
+        "reordered",
+        "altered",
+        "unexpected",
+        "mailbox_left",
+    ] {
+        assert_eq!(report[figure], 0, "{figure}: {report:#}");
+    }
+    assert_eq!(report["sent"], report["accepted"]);
+    assert_eq!(report["expected"], report["delivered"]);
+    for done in [
+        "kills",
+        "restarts",
+        "cuts",
+        "faults",
+        "reopened",
+        "accepted",
+        "delivered",
+    ] {
+        assert!(report[done].as_u64().unwrap() > 0, "{done}: {report:#}");
+    }
+    assert!(report["redelivered"].is_u64() && report["late"].is_u64());
+}
+
+/// The account is worth something: what a service forgets that said *accepted*, it finds missing.
+#[test]
+fn a_service_that_forgets_what_it_accepted_is_found_out() {
+    let (code, report, errors) = json_of(&[
+        "load",
+        "--chaos",
+        "--forget",
+        "--devices",
+        "4",
+        "--seconds",
+        "4",
+        "--rest",
+        "4",
+        "--seed",
+        "1",
+        "--json",
+    ]);
+    assert_eq!(code, 1, "{report:#}\n{errors}");
+    assert_eq!(report["passed"], false);
+    assert!(report["lost"].as_u64().unwrap() > 0, "{report:#}");
+    assert!(report["faults_by_kind"]["forgotten"].as_u64().unwrap() > 0);
+}

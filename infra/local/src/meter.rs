@@ -57,6 +57,7 @@ pub struct Meter {
     messages_in: AtomicU64,
     messages_out: AtomicU64,
     http_requests: AtomicU64,
+    refused: AtomicU64,
     notifications: Mutex<NotificationUse>,
     connections: Mutex<ConnectionTime>,
 }
@@ -71,6 +72,7 @@ impl Default for Meter {
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             notifications: Mutex::default(),
             connections: Mutex::new(ConnectionTime {
                 opened: 0,
@@ -150,6 +152,11 @@ impl Meter {
             .fetch_add(steps(bytes, HTTP_STEP_BYTES), Ordering::Relaxed);
     }
 
+    /// The gateway let a request or a message not in, because there were too many. Nobody is billed for it.
+    pub fn record_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// SNS did what it was asked for.
     pub fn record_notification(&self, notification: Notification) {
         let mut counts = lock(&self.notifications);
@@ -181,6 +188,7 @@ impl Meter {
                 connections,
                 connection_ms: u64::try_from(connection_time.as_millis()).unwrap_or(u64::MAX),
                 http_requests: self.http_requests.load(Ordering::Relaxed),
+                refused: self.refused.load(Ordering::Relaxed),
             },
             notifications: *lock(&self.notifications),
         }
@@ -253,6 +261,8 @@ pub struct GatewayUse {
     pub connection_ms: u64,
     /// HTTP requests, as they are billed: in steps of [`HTTP_STEP_BYTES`].
     pub http_requests: u64,
+    /// Requests and messages that were too many, and were not let in.
+    pub refused: u64,
 }
 
 /// What SNS was used for.
@@ -357,6 +367,7 @@ impl GatewayUse {
             connections: self.connections.saturating_sub(earlier.connections),
             connection_ms: self.connection_ms.saturating_sub(earlier.connection_ms),
             http_requests: self.http_requests.saturating_sub(earlier.http_requests),
+            refused: self.refused.saturating_sub(earlier.refused),
         }
     }
 }

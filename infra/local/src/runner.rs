@@ -24,7 +24,7 @@ use crate::aws::policies::{Grant, PolicyError};
 use crate::aws::{AwsFront, Connector};
 use crate::clock::OffsetClock;
 use crate::cloud::Cloud;
-use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame};
+use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame, Quotas};
 use crate::lambda::{
     Concurrency, Executor, InProcess, InvokeError, Lambda, ObservedInvocation, PrepareError, ProcessLimits,
     Processes,
@@ -39,6 +39,7 @@ use crate::template::{Surroundings, Template, TemplateError};
 
 pub use crate::aws::dynamodb::bare::{Bare, Recorded};
 pub use crate::aws::dynamodb::storage::Storage;
+pub use crate::aws::faults::FaultPlan;
 pub use crate::cloud::CloudError;
 pub use crate::lambda::binary::{BinaryError, functions_binary};
 
@@ -65,9 +66,15 @@ pub struct RunnerConfig {
     pub port: u16,
     /// How long connections live; API Gateway's own times if not changed.
     pub lifetimes: Lifetimes,
+    /// How many requests the account may make; AWS's defaults if not changed.
+    pub quotas: Quotas,
+    /// How many invocations may run at once; AWS's defaults if not changed.
+    pub concurrency: Concurrency,
     /// Seconds added to the clock of in-process functions, and to that by which [`Storage::Memory`] deletes
     /// what has expired. Tests of expiry change it while the runner runs.
     pub clock_offset: Arc<AtomicI64>,
+    /// What goes wrong between functions and AWS, for tests of what becomes of that; nothing without it.
+    pub faults: Option<FaultPlan>,
 }
 
 impl Default for RunnerConfig {
@@ -80,7 +87,10 @@ impl Default for RunnerConfig {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
             lifetimes: Lifetimes::default(),
+            quotas: Quotas::default(),
+            concurrency: Concurrency::default(),
             clock_offset: Arc::default(),
+            faults: None,
         }
     }
 }
@@ -195,6 +205,10 @@ impl Runner {
             connections,
             outbox,
         } = cloud;
+        let aws = match config.faults {
+            Some(plan) => aws.with_faults(plan),
+            None => aws,
+        };
         let functions = || template.functions.values();
 
         let endpoint = format!("http://{address}");
@@ -210,16 +224,16 @@ impl Runner {
                 Executor::Processes(Processes::new(binary, functions(), &endpoint, limits, &logs))
             }
         };
-        let concurrency = Concurrency::default();
         let lambda = Lambda::new(
             functions(),
             executor,
-            concurrency,
+            config.concurrency,
             Arc::clone(&meter),
             logs.clone(),
         );
         let settings = gateway::Settings {
             lifetimes: config.lifetimes,
+            quotas: config.quotas,
             clock,
         };
         let gateway = Gateway::new(

@@ -4,7 +4,6 @@
 //! everything else is a client's and goes to the gateway. So one address is all that a person, an SDK or a
 //! function process has to know. One path is the runner's own: the [`outbox`].
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::answer::{AwsError, Shape};
 use crate::aws::callers::is_for_aws;
+use crate::aws::faults;
 use crate::aws::front::{AwsFront, MAX_BODY_BYTES};
 use crate::aws::management::is_management_path;
 use crate::gateway::Gateway;
@@ -72,6 +72,11 @@ pub(crate) async fn serve(listener: TcpListener, services: Services, ending: Can
     }
 }
 
+/// The connection breaks before its request is answered: a fault that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was lost")]
+struct AnswerLost;
+
 async fn connection(stream: TcpStream, peer: SocketAddr, services: Arc<Services>, ending: CancellationToken) {
     // Frames are small and each is waited for.
     if let Err(error) = stream.set_nodelay(true) {
@@ -79,7 +84,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, services: Arc<Services>
     }
     let service = service_fn(|request| {
         let services = Arc::clone(&services);
-        async move { Ok::<_, Infallible>(services.answer(request, peer).await) }
+        async move { services.answer(request, peer).await }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -100,22 +105,34 @@ async fn connection(stream: TcpStream, peer: SocketAddr, services: Arc<Services>
 }
 
 impl Services {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Full<Bytes>>, AnswerLost> {
         if request.uri().path() == outbox::PATH {
-            return self.outbox.answer(request.headers(), peer).map(Full::new);
+            return Ok(self.outbox.answer(request.headers(), peer).map(Full::new));
+        }
+        if request.uri().path() == faults::PATH
+            && let Some(report) = self.aws.report_faults()
+        {
+            return Ok(report.map(Full::new));
         }
         if !is_for_aws(request.headers()) && !is_management_path(request.uri().path()) {
-            return self.gateway.handle(request, peer).await;
+            return Ok(self.gateway.handle(request, peer).await);
         }
         let (head, body) = request.into_parts();
         let answer = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-            Ok(body) => self.aws.handle(Request::from_parts(head, body.to_bytes())).await,
+            Ok(body) => {
+                let request = Request::from_parts(head, body.to_bytes());
+                self.aws.exchange(request).await.ok_or(AnswerLost)?
+            }
             Err(error) => {
                 let message = format!("the body cannot be read: {error}");
                 let error = AwsError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message);
                 error.answer(Shape::RestJson)
             }
         };
-        answer.map(Full::new)
+        Ok(answer.map(Full::new))
     }
 }

@@ -199,6 +199,11 @@ pub enum Event {
         /// The number in its channel.
         sequence: u64,
     },
+    /// An envelope came that was dealt with before: its ack was late or lost. It is acked again, and nothing is shown.
+    CameAgain {
+        /// The envelope.
+        envelope: EnvelopeId,
+    },
     /// Envelopes were deleted from the own mailbox.
     Acked {
         /// How many.

@@ -1,16 +1,17 @@
 //! `cargo waxwing local`: runs the service on this machine until it is told to stop.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::signal::ctrl_c;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use waxwing_local::{
     aws::dynamodb::storage::StorageError,
+    lambda::Concurrency,
     outbox::{Channel, OutboxMessage},
-    runner::{StartError, Storage},
+    runner::{FaultPlan, StartError, Storage},
 };
 
 use crate::{
@@ -48,6 +49,12 @@ pub struct Args {
     /// Another template than the one built in
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+    /// A value for a parameter of the template, such as LogLevel=debug; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    set: Vec<(String, String)>,
+    /// Let requests of functions to AWS go wrong, for tests: SEED:RATE, such as 7:0.05
+    #[arg(long, value_name = "PLAN", hide = true)]
+    faults: Option<FaultPlan>,
     /// Print one JSON object with the addresses when ready, and nothing else
     #[arg(long)]
     pub(super) json: bool,
@@ -71,13 +78,13 @@ pub enum LocalError {
 }
 
 /// What a program is told when the service is ready.
-#[derive(Debug, Serialize)]
-struct Ready {
-    websocket_url: String,
-    http_url: String,
-    aws_endpoint: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ready {
+    pub(super) websocket_url: String,
+    pub(super) http_url: String,
+    pub(super) aws_endpoint: String,
     outbox_url: String,
-    tables: Vec<String>,
+    pub(super) tables: Vec<String>,
     functions: Vec<String>,
     data: Option<PathBuf>,
 }
@@ -88,6 +95,11 @@ struct Ready {
 /// [`LocalError`].
 pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
     logging::begin();
+    if let Some(plan) = args.faults {
+        console.warn(format_args!(
+            "waxwing: requests to AWS go wrong, as asked for: --faults {plan}"
+        ));
+    }
     let data = (!args.memory).then(|| args.data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)));
     let options = Options {
         storage: data.clone().map_or(Storage::Memory, Storage::Directory),
@@ -96,8 +108,10 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LocalError> {
         port: args.port,
         template: args.template,
         verbose: false,
-        parameters: std::collections::BTreeMap::new(),
-        clock_offset: std::sync::Arc::default(),
+        parameters: args.set.into_iter().collect(),
+        clock_offset: Arc::default(),
+        faults: args.faults,
+        concurrency: Concurrency::default(),
     };
     let runner = service::start(options, console).await?;
     let template = runner.template();
@@ -171,6 +185,12 @@ impl From<ServiceError> for LocalError {
             other => Self::Service(other),
         }
     }
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("NAME=VALUE is needed")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn announce(ready: &Ready, console: &Console) {

@@ -40,7 +40,10 @@ impl HttpConnector for Connector {
                 Some(bytes) => Bytes::copy_from_slice(bytes),
                 None => as_user_error(body.collect().await)?.to_bytes(),
             };
-            let response = front.handle(http::Request::from_parts(parts, body)).await;
+            let response = front.exchange(http::Request::from_parts(parts, body)).await;
+            let broken =
+                || ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
+            let response = response.ok_or_else(broken)?;
             as_user_error(HttpResponse::try_from(response.map(SdkBody::from)))
         })
     }

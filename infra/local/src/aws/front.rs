@@ -8,8 +8,9 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use crate::aws::answer::{AwsError, Shape};
-use crate::aws::callers::{Callers, Credential};
+use crate::aws::callers::{Caller, Callers, Credential};
 use crate::aws::dynamodb::{self, DynamoDb};
+use crate::aws::faults::{Fault, FaultPlan, Faults, Target};
 use crate::aws::management;
 use crate::aws::policies::{Grant, Policies};
 use crate::aws::sns::{self, Sns};
@@ -26,6 +27,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 #[derive(Debug, Clone)]
 pub struct AwsFront {
     parts: Arc<Parts>,
+    faults: Option<Faults>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,52 @@ impl AwsFront {
         };
         Self {
             parts: Arc::new(parts),
+            faults: None,
         }
+    }
+
+    /// The same endpoint, to which [`exchange`](Self::exchange) goes wrong by this plan.
+    pub fn with_faults(self, plan: FaultPlan) -> Self {
+        Self {
+            faults: Some(Faults::new(plan)),
+            ..self
+        }
+    }
+
+    /// Answers a request over the way there and back, on which things go wrong if that was asked for. None: the
+    /// connection breaks before the answer.
+    pub async fn exchange(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        let Some((fault, service)) = self.fault(&request) else {
+            return Some(self.handle(request).await);
+        };
+        if fault.is_after() {
+            self.handle(request).await;
+        }
+        if let (Fault::Gone, Service::Management(path)) = (fault, &service) {
+            self.parts.connections.break_off(&path.connection);
+        }
+        fault.answer(service.shape())
+    }
+
+    fn fault(&self, request: &Request<Bytes>) -> Option<(Fault, Service)> {
+        let faults = self.faults.as_ref()?;
+        let credential = Credential::read(request.headers()).ok()?;
+        let Ok(Caller::Function(_)) = self.parts.callers.find(&credential) else {
+            return None;
+        };
+        let service = Service::of(request);
+        let target = match &service {
+            Service::DynamoDb { operation } => Target::DynamoDb { operation },
+            Service::Management(_) => Target::Connection(request.method()),
+            Service::Sns | Service::Unknown { .. } => Target::Other,
+        };
+        let fault = faults.draw(target)?;
+        Some((fault, service))
+    }
+
+    /// How many faults there were, for who asks over HTTP; none without a plan.
+    pub(crate) fn report_faults(&self) -> Option<Response<Bytes>> {
+        self.faults.as_ref().map(Faults::report)
     }
 
     /// Answers a request. Whatever is wrong with it is an answer too.

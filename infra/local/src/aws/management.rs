@@ -94,6 +94,11 @@ fn post_error(error: PostError) -> AwsError {
             "LimitExceededException",
             "The client does not read what it was sent before.",
         ),
+        PostError::TooMany => AwsError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "LimitExceededException",
+            "The account makes too many requests.",
+        ),
     }
 }
 
@@ -133,6 +138,7 @@ mod tests {
             (PostError::Gone, 410, "GoneException"),
             (PostError::TooLarge, 413, "PayloadTooLargeException"),
             (PostError::LimitExceeded, 429, "LimitExceededException"),
+            (PostError::TooMany, 429, "LimitExceededException"),
         ];
         for (error, status, name) in expected {
             let answer = post_error(error).answer(Shape::RestJson);

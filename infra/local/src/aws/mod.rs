@@ -14,6 +14,7 @@ pub mod answer;
 pub mod callers;
 pub mod connector;
 pub mod dynamodb;
+pub mod faults;
 pub mod front;
 pub mod management;
 pub mod policies;

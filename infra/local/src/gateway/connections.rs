@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -22,7 +22,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{events::Caller, limits::MAX_QUEUED_MESSAGES};
+use super::{events::Caller, limits::MAX_QUEUED_MESSAGES, throttle::Bucket};
 
 pub use super::limits::MAX_MESSAGE_BYTES;
 
@@ -30,6 +30,8 @@ pub use super::limits::MAX_MESSAGE_BYTES;
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     open: Arc<Mutex<HashMap<Arc<str>, Arc<Connection>>>>,
+    /// How many posts are let in; all, where there is no gateway.
+    account: Arc<OnceLock<Arc<Bucket>>>,
 }
 
 impl Connections {
@@ -41,6 +43,9 @@ impl Connections {
         let connection = self.find(id).map_err(|Gone| PostError::Gone)?;
         if data.len() > MAX_MESSAGE_BYTES {
             return Err(PostError::TooLarge);
+        }
+        if self.account.get().is_some_and(|account| !account.take()) {
+            return Err(PostError::TooMany);
         }
         let message = match Utf8Bytes::try_from(data.clone()) {
             Ok(text) => Outgoing::Text(text),
@@ -60,6 +65,13 @@ impl Connections {
         let connection = self.lock().remove(id).ok_or(Gone)?;
         connection.deleted.cancel();
         Ok(())
+    }
+
+    /// Breaks a connection off, as a network does: nobody says goodbye, and it is gone.
+    pub(crate) fn break_off(&self, id: &str) {
+        if let Some(connection) = self.lock().remove(id) {
+            connection.lost.cancel();
+        }
     }
 
     /// What is known of a connection.
@@ -90,12 +102,19 @@ impl Connections {
             active_after_ms: AtomicU64::new(0),
             queue,
             deleted: CancellationToken::new(),
+            lost: CancellationToken::new(),
         });
         self.lock().insert(
             Arc::clone(&connection.caller.connection_id),
             Arc::clone(&connection),
         );
         (connection, posted)
+    }
+
+    /// Posts take from this bucket from now on.
+    pub(super) fn limit_posts(&self, account: Arc<Bucket>) {
+        // A second gateway over the same connections leaves them to the first.
+        let _ = self.account.set(account);
     }
 
     /// Makes a connection gone for everybody.
@@ -124,6 +143,8 @@ pub(super) struct Connection {
     pub(super) queue: mpsc::Sender<Outgoing>,
     /// Cancelled by [`Connections::delete`].
     pub(super) deleted: CancellationToken,
+    /// Cancelled by [`Connections::break_off`].
+    pub(super) lost: CancellationToken,
     active_after_ms: AtomicU64,
 }
 
@@ -172,6 +193,9 @@ pub enum PostError {
     /// The client does not read what it was sent before (`LimitExceededException`, 429).
     #[error("the client's buffer is full")]
     LimitExceeded,
+    /// The account has made too many requests (`LimitExceededException`, 429).
+    #[error("the account makes too many requests")]
+    TooMany,
 }
 
 /// No such connection, not yet or not any more (`GoneException`, 410).

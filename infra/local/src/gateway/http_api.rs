@@ -19,6 +19,7 @@ use super::{
     http_routes::{Found, Routes},
     ids, json_response,
     limits::{HTTP_INTEGRATION_TIMEOUT, MAX_HTTP_BODY_BYTES, MAX_HTTP_HEAD_BYTES, MAX_INVOCATION_BYTES},
+    throttle::Asks,
 };
 use crate::{
     lambda::InvokeError,
@@ -96,6 +97,8 @@ enum Fault {
     BodyTooLarge,
     /// The client broke off in the middle of the body.
     Incomplete,
+    /// More requests than the API lets in.
+    TooMany,
     /// The function failed, or returned something that is no response.
     Internal,
     /// The function was throttled, or took longer than an integration may.
@@ -112,6 +115,7 @@ impl Fault {
             ),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
             Self::Incomplete => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         };
@@ -141,6 +145,10 @@ async fn invoke(
     request_id: &str,
 ) -> Result<GatewayResponse, Fault> {
     let http = shared.http.as_ref().ok_or(Fault::NotFound)?;
+    if !shared.throttles.admit(Asks::Http) {
+        shared.meter.record_refused();
+        return Err(Fault::TooMany);
+    }
     let (head, body) = request.into_parts();
     let path = http.path_in_stage(head.uri.path()).ok_or(Fault::NotFound)?;
     if head_bytes(&head) > MAX_HTTP_HEAD_BYTES {
@@ -216,6 +224,7 @@ mod tests {
             api_id: "api".to_owned(),
             stage: stage.to_owned(),
             routes: Vec::new(),
+            throttle: None,
         };
         HttpApi::new(spec, &Surroundings::default())
     }

@@ -12,6 +12,7 @@ use super::{
     limits::MAX_MESSAGE_BYTES,
     reply::Reply,
     selection::select,
+    throttle::Asks,
 };
 
 /// What a client is told when something went wrong. The texts are API Gateway's.
@@ -21,6 +22,8 @@ enum Fault {
     Forbidden,
     /// The function failed, was throttled, or returned something that is no reply.
     Internal,
+    /// More messages than the API lets in.
+    TooMany,
     /// The function took longer than the integration may.
     TimedOut,
 }
@@ -30,6 +33,7 @@ impl Fault {
         match self {
             Self::Forbidden => "Forbidden",
             Self::Internal => "Internal server error",
+            Self::TooMany => "Too Many Requests",
             Self::TimedOut => "Endpoint request timed out",
         }
     }
@@ -60,6 +64,10 @@ async fn invoke(
     request_id: &str,
     text: &str,
 ) -> Result<Option<String>, Fault> {
+    if !shared.throttles.admit(Asks::Message) {
+        shared.meter.record_refused();
+        return Err(Fault::TooMany);
+    }
     let (key, route) = select(&api.spec, text).ok_or(Fault::Forbidden)?;
     let moment = Moment {
         api: &api.api,

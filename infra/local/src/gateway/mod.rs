@@ -9,7 +9,7 @@
 //!   then `messages` (`selection`, `reply`); [`connections`] is what `@connections` acts on; `events`.
 //! - HTTP: `http_api` (`http_routes`, `http_event`, `http_reply`).
 //! - [`by_hand`]: the same events and connections without a network.
-//! - [`limits`]: every bound. `observer`: shows every WebSocket message to whoever looks on.
+//! - `throttle`: how much it lets in. [`limits`]: every other bound. `observer`: shows every WebSocket message to whoever looks on.
 
 mod authorizer;
 pub mod by_hand;
@@ -27,6 +27,7 @@ mod policy;
 mod reply;
 mod selection;
 mod session;
+mod throttle;
 mod websocket;
 
 use std::{
@@ -44,6 +45,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use limits::Lifetimes;
 pub use observer::ObservedFrame;
+pub use throttle::Quotas;
 
 use crate::{
     clock::{self, OffsetClock},
@@ -54,6 +56,7 @@ use crate::{
 use connections::Connections;
 use http_api::HttpApi;
 use observer::Observer;
+use throttle::Throttles;
 
 /// A response of the gateway.
 pub type GatewayResponse = Response<Full<Bytes>>;
@@ -63,6 +66,8 @@ pub type GatewayResponse = Response<Full<Bytes>>;
 pub struct Settings {
     /// How long connections live.
     pub lifetimes: Lifetimes,
+    /// How many requests it lets in.
+    pub quotas: Quotas,
     /// The time that events tell.
     pub clock: OffsetClock,
 }
@@ -87,7 +92,11 @@ impl Gateway {
             let api = events::Api::of(&spec, surroundings);
             Arc::new(WebSocketApi { spec, api })
         });
+        let limit_of_http = template.http.as_ref().and_then(|spec| spec.throttle);
+        let limit = websocket.as_ref().and_then(|api| api.spec.throttle);
         let http = template.http.clone().map(|spec| HttpApi::new(spec, surroundings));
+        let throttles = Throttles::new(settings.quotas, limit, limit_of_http);
+        connections.limit_posts(throttles.account());
         Self {
             shared: Arc::new(Shared {
                 websocket,
@@ -97,6 +106,7 @@ impl Gateway {
                 connections,
                 observer: Observer::default(),
                 lifetimes: settings.lifetimes,
+                throttles,
                 clock: settings.clock,
                 tasks: TaskTracker::new(),
                 ending: CancellationToken::new(),
@@ -145,6 +155,7 @@ struct Shared {
     connections: Connections,
     observer: Observer,
     lifetimes: Lifetimes,
+    throttles: Throttles,
     clock: OffsetClock,
     tasks: TaskTracker,
     ending: CancellationToken,

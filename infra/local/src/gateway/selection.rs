@@ -51,6 +51,7 @@ mod tests {
             route_selection: vec!["meta".to_owned(), "action".to_owned()],
             routes: keys.iter().map(route).collect(),
             authorizer: None,
+            throttle: None,
         }
     }
 

@@ -227,6 +227,7 @@ impl Session {
     async fn wait(&self) -> Ending {
         tokio::select! {
             () = self.connection.deleted.cancelled() => Ending::DELETED,
+            () = self.connection.lost.cancelled() => Ending::Lost,
             () = self.shared.ending.cancelled() => Ending::GOING_AWAY,
             () = expired(&self.connection, self.shared.lifetimes) => Ending::GOING_AWAY,
         }

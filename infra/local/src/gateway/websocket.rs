@@ -18,6 +18,7 @@ use super::{
     messages::error_text,
     reply::Reply,
     session::Session,
+    throttle::Asks,
 };
 use crate::lambda::InvokeError;
 
@@ -33,6 +34,13 @@ pub(super) async fn accept(
     mut request: Request<Incoming>,
     client: SocketAddr,
 ) -> GatewayResponse {
+    if !shared.throttles.admit(Asks::Handshake) {
+        shared.meter.record_refused();
+        return json_response(
+            StatusCode::TOO_MANY_REQUESTS,
+            r#"{"message":"Too Many Requests"}"#,
+        );
+    }
     let handshake = match Handshake::new(&shared, &request, client) {
         Ok(handshake) => handshake,
         Err((status, message)) => return json_response(status, format!(r#"{{"message":"{message}"}}"#)),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AuthorizerSpec, HttpRoute, HttpSpec, IdentitySource, RouteSpec, Warning, WebSocketSpec,
+    AuthorizerSpec, HttpRoute, HttpSpec, IdentitySource, RouteSpec, Throttle, Warning, WebSocketSpec,
     error::{Problem, TemplateError},
     functions::HttpEvent,
     names::{IMPLICIT_HTTP_API, api_id, route_resource_id},
@@ -46,6 +46,7 @@ pub(super) fn read_websocket(
         route_selection: route_selection(properties)?,
         routes: specs,
         authorizer: authorizer.flatten(),
+        throttle: throttle(properties, warnings)?,
     };
     let harmless = [
         "AccessLogSettings",
@@ -56,6 +57,25 @@ pub(super) fn read_websocket(
     ];
     properties.finish(&harmless, warnings);
     Ok(spec)
+}
+
+/// `DefaultRouteSettings`, if it limits: AWS takes the rate and the burst together.
+fn throttle(
+    properties: &Section<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Throttle>, TemplateError> {
+    let Some(settings) = properties.section("DefaultRouteSettings")? else {
+        return Ok(None);
+    };
+    let per_second = settings.number("ThrottlingRateLimit", 0, u32::MAX)?;
+    let burst = settings.number("ThrottlingBurstLimit", 0, u32::MAX)?;
+    settings.finish(
+        &["DataTraceEnabled", "DetailedMetricsEnabled", "LoggingLevel"],
+        warnings,
+    );
+    Ok(per_second
+        .zip(burst)
+        .map(|(per_second, burst)| Throttle { per_second, burst }))
 }
 
 /// `$request.body.a.b` or `${request.body.a.b}` → `[a, b]`.
@@ -233,9 +253,10 @@ pub(super) fn read_http(
     properties: Option<&Section<'_>>,
     warnings: &mut Vec<Warning>,
 ) -> Result<HttpSpec, TemplateError> {
-    let mut stage = None;
+    let (mut stage, mut limit) = (None, None);
     if let Some(properties) = properties {
         stage = properties.text("StageName")?;
+        limit = throttle(properties, warnings)?;
         let harmless = [
             "AccessLogSettings",
             "Description",
@@ -250,6 +271,7 @@ pub(super) fn read_http(
         api_id: api_id(logical_id),
         stage: stage.unwrap_or_else(|| "$default".to_owned()),
         routes: Vec::new(),
+        throttle: limit,
     })
 }
 

@@ -342,7 +342,9 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        super::{AuthorizerSpec, HttpRoute, IdentitySource, KeySpec, KeyType, RouteSpec, TableSpec},
+        super::{
+            AuthorizerSpec, HttpRoute, IdentitySource, KeySpec, KeyType, RouteSpec, TableSpec, Throttle,
+        },
         *,
     };
 
@@ -593,8 +595,6 @@ Outputs:
             .map(|warning| warning.path.as_str())
             .collect();
         let expected = [
-            "Resources.HttpApi.Properties.DefaultRouteSettings",
-            "Resources.WebSocketApi.Properties.DefaultRouteSettings",
             "Resources.AlarmsTopic",
             "Resources.AlarmsTopicPolicy",
             "Resources.DeadLetters",
@@ -604,6 +604,12 @@ Outputs:
         ];
         assert_eq!(BTreeSet::from_iter(paths), expected.into());
         let websocket = template.websocket.unwrap();
+        let limit = Throttle {
+            per_second: 2_000,
+            burst: 1_000,
+        };
+        assert_eq!(websocket.throttle, Some(limit));
+        assert_eq!(template.http.as_ref().unwrap().throttle, Some(limit));
         assert_eq!(
             websocket
                 .routes

@@ -76,6 +76,17 @@ pub struct WebSocketSpec {
     pub routes: BTreeMap<String, RouteSpec>,
     /// Who decides on `$connect`.
     pub authorizer: Option<AuthorizerSpec>,
+    /// How many requests it lets in; as many as the account has if there is none.
+    pub throttle: Option<Throttle>,
+}
+
+/// How many requests are let in (`DefaultRouteSettings`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttle {
+    /// A second, on and on.
+    pub per_second: u32,
+    /// At the same moment.
+    pub burst: u32,
 }
 
 /// A route of a WebSocket API.
@@ -118,6 +129,8 @@ pub struct HttpSpec {
     pub stage: String,
     /// The routes, in no particular order.
     pub routes: Vec<HttpRoute>,
+    /// How many requests it lets in; as many as the account has if there is none.
+    pub throttle: Option<Throttle>,
 }
 
 /// A route of an HTTP API.

@@ -539,3 +539,43 @@ async fn after_the_end_nobody_listens_and_the_port_is_free() {
     assert!(matches!(taken, Err(StartError::Listen { .. })));
     second.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_functions_requests_go_wrong_as_the_plan_says_and_a_tools_never_do() {
+    const PUTS: u8 = 60;
+    let runner = Runner::start(RunnerConfig {
+        faults: Some("1:1".parse().unwrap()),
+        ..RunnerConfig::default()
+    })
+    .await
+    .unwrap();
+    let mailbox = table(&runner, "MailboxTable");
+    let config = config(&access_key("send"))
+        .endpoint_url(runner.aws_endpoint())
+        .retry_config(dynamodb::config::retry::RetryConfig::disabled());
+    let function = dynamodb::Client::from_conf(config.build());
+    let mut codes = BTreeSet::new();
+    for id in 0..PUTS {
+        let mut put = function.put_item().table_name(&mailbox);
+        for (name, value) in entry(id, 50) {
+            put = put.item(name, value);
+        }
+        let error = put.send().await.unwrap_err();
+        codes.insert(error.code().unwrap_or("none, the connection broke").to_owned());
+    }
+    let expected = [
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "ServiceUnavailable",
+        "none, the connection broke",
+    ];
+    assert_eq!(codes, expected.map(String::from).into());
+    let tool = over_tcp(&runner, TOOLS_ACCESS_KEY);
+    let mut done = 0;
+    for id in 0..PUTS {
+        done += u8::from(has(&tool, &mailbox, id).await);
+    }
+    // Those that failed afterwards, or whose answer was lost.
+    assert!((1..PUTS).contains(&done), "{done}");
+    runner.shutdown().await;
+}

@@ -2,7 +2,6 @@
 
 use std::io::BufRead;
 
-use serde::Deserialize;
 use waxwing_client::{Client, ClientConfig, Code, PhoneNumber, RegisterError};
 
 use super::Args;
@@ -92,7 +91,9 @@ async fn confirm(
     let refused = |error| PeopleError::Register(number.as_str().to_owned(), error);
     client.request_code(number).await.map_err(refused)?;
     let code = match outbox_url(http_url) {
-        Some(url) => newest_code(&url, number).await?,
+        Some(url) => people::newest_code(&url, number)
+            .await?
+            .ok_or(JoiningError::NoCode)?,
         None => {
             console.say("Type the code that was sent to your phone:");
             typed_code().await?
@@ -111,25 +112,6 @@ fn outbox_url(http_url: &str) -> Option<String> {
         .iter()
         .any(|address| host.starts_with(address))
         .then(|| format!("http://{host}{}", waxwing_local::outbox::PATH))
-}
-
-/// What the runner shows.
-#[derive(Deserialize)]
-struct Texts {
-    messages: Vec<Text>,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    to: String,
-    body: String,
-}
-
-async fn newest_code(url: &str, number: &PhoneNumber) -> Result<Code, JoiningError> {
-    let texts: Texts = reqwest::get(url).await?.json().await?;
-    let text = texts.messages.iter().rfind(|text| text.to == number.as_str());
-    text.and_then(|text| people::code_in(&text.body))
-        .ok_or(JoiningError::NoCode)
 }
 
 async fn typed_code() -> Result<Code, JoiningError> {

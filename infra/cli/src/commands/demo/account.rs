@@ -93,6 +93,7 @@ impl Demo<'_> {
                     id: message.id,
                     from: state.number_of(message.from),
                     text: message.text,
+                    late: message.late,
                     at: now,
                 })
                 .collect()

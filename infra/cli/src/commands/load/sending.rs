@@ -23,8 +23,8 @@ pub(super) struct Member {
 /// When one device of many sends, so that all together keep a rate and do not send at the same instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
-    first_after: Duration,
-    every: Duration,
+    pub(super) first_after: Duration,
+    pub(super) every: Duration,
 }
 
 impl Pace {

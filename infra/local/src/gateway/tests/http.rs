@@ -21,6 +21,11 @@ async fn request(bench: &Bench, head: &str, body: &[u8]) -> (u16, String) {
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
+/// The status of a request that has a route.
+pub(super) async fn status_of_a_request(bench: &Bench) -> u16 {
+    request(bench, "POST /prod/page/a HTTP/1.1", b"").await.0
+}
+
 #[tokio::test]
 async fn a_request_reaches_its_function_and_the_reply_comes_back() {
     let mut bench =

@@ -89,3 +89,50 @@ async fn a_client_cut_off_in_the_middle_of_much_still_learns_why() {
     say(&mut client, message_of(600_000)).await;
     assert_eq!(close_code(&mut client).await, 1009);
 }
+
+/// The template, with APIs that let in so many requests at once, and then next to none.
+fn letting_in(burst: u32) -> String {
+    let limit = format!(
+        "Properties: {{DefaultRouteSettings: {{ThrottlingRateLimit: 0, ThrottlingBurstLimit: {burst}}}, StageName: prod}}"
+    );
+    TEMPLATE
+        .replace("Properties: {StageName: prod}", &limit)
+        .replace(
+            "      StageName: prod\n",
+            &format!(
+                "      StageName: prod\n      DefaultRouteSettings: {{ThrottlingRateLimit: 0, ThrottlingBurstLimit: {burst}}}\n"
+            ),
+        )
+}
+
+#[tokio::test]
+async fn beyond_its_limit_an_api_refuses_and_no_function_hears_of_it() {
+    let handler = |_, function: String, event: Value| -> BoxFuture<'static, Outcome> {
+        Box::pin(async move { usual(&function, &event) })
+    };
+    let mut bench = Bench::of(&letting_in(3), handler).await;
+    // A handshake and two messages are let in.
+    let (mut client, connection) = bench.connect_known().await;
+    for number in 1..=2 {
+        let message = format!(r#"{{"action":"say","n":{number}}}"#);
+        say(&mut client, message.clone()).await;
+        assert_eq!(hear(&mut client).await, message);
+    }
+    say(&mut client, r#"{"action":"say","n":3}"#).await;
+    let refusal: Value = serde_json::from_str(&hear(&mut client).await).unwrap();
+    assert_eq!(refusal["message"], "Too Many Requests");
+    assert_eq!(refusal["connectionId"], connection.as_str());
+    assert!(refusal["requestId"].is_string());
+    assert_eq!(bench.refusal(&[("Authorization", "let me in")]).await, 429);
+    assert_eq!(bench.meter.snapshot().gateway.refused, 2);
+    let mut said = 0;
+    while let Ok((function, _)) = bench.calls.try_recv() {
+        said += usize::from(function == "say");
+    }
+    assert_eq!(said, 2);
+    // The connection stays, and the other API has a limit of its own.
+    assert_eq!(bench.connections.count(), 1);
+    for expected in [200, 200, 200, 429] {
+        assert_eq!(super::http::status_of_a_request(&bench).await, expected);
+    }
+}

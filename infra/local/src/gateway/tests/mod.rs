@@ -86,7 +86,15 @@ impl Bench {
     async fn with(
         handler: impl Fn(Connections, String, Value) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
     ) -> Self {
-        let template = Template::load(TEMPLATE, &BTreeMap::new(), &Surroundings::default()).unwrap();
+        Self::of(TEMPLATE, handler).await
+    }
+
+    /// The same, of another template.
+    async fn of(
+        template: &str,
+        handler: impl Fn(Connections, String, Value) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        let template = Template::load(template, &BTreeMap::new(), &Surroundings::default()).unwrap();
         let connections = Connections::default();
         let meter = Arc::new(Meter::default());
         let (called, calls) = mpsc::unbounded_channel();

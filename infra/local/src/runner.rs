@@ -70,7 +70,7 @@ pub struct RunnerConfig {
     pub quotas: Quotas,
     /// How many invocations may run at once; AWS's defaults if not changed.
     pub concurrency: Concurrency,
-    /// Seconds added to the clock of in-process functions, and to that by which [`Storage::Memory`] deletes
+    /// Seconds added to the clock of the gateway and of in-process functions, and to that by which [`Storage::Memory`] deletes
     /// what has expired. Tests of expiry change it while the runner runs.
     pub clock_offset: Arc<AtomicI64>,
     /// What goes wrong between functions and AWS, for tests of what becomes of that; nothing without it.

@@ -37,7 +37,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, DATE},
+};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::broadcast;
@@ -68,7 +71,7 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// How many requests it lets in.
     pub quotas: Quotas,
-    /// The time that events tell.
+    /// The time that events and answers tell.
     pub clock: OffsetClock,
 }
 
@@ -117,6 +120,15 @@ impl Gateway {
     /// Answers a request to one of the two APIs. The connection it came over has to be served with upgrades
     /// (`http1::Builder::serve_connection(…).with_upgrades()`).
     pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> GatewayResponse {
+        let mut response = self.answer(request, client).await;
+        // Clients set their clocks by it.
+        if let Some(date) = date(self.shared.now()) {
+            response.headers_mut().insert(DATE, date);
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> GatewayResponse {
         let shared = Arc::clone(&self.shared);
         if shared.ending.is_cancelled() {
             return json_response(
@@ -162,7 +174,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// The time that events tell.
+    /// The time that events and answers tell.
     fn now(&self) -> SystemTime {
         let offset = self.clock.offset.load(Ordering::Relaxed);
         let distance = Duration::from_secs(offset.unsigned_abs());
@@ -179,6 +191,16 @@ impl Shared {
 struct WebSocketApi {
     spec: WebSocketSpec,
     api: events::Api,
+}
+
+/// The first second of the year 10000, which HTTP cannot write, as seconds since 1970.
+const TIME_ENDS: u64 = 253_402_300_800;
+
+/// The header `Date` (RFC 9110, section 6.6.1).
+fn date(at: SystemTime) -> Option<HeaderValue> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let date = (since.as_secs() < TIME_ENDS).then(|| httpdate::fmt_http_date(at))?;
+    HeaderValue::try_from(date).ok()
 }
 
 fn json_response(status: StatusCode, body: impl Into<Bytes>) -> GatewayResponse {

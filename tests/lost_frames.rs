@@ -1,31 +1,24 @@
 //! One frame is lost on the way. I3, I9: at least once on the wire, exactly once on the screen.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::Ordering;
 
 use scenarios::{
     Network, Phone, Service,
     network::{Verdict, Way},
     until, within_patience,
 };
+use serde_json::Value;
 use waxwing_client::Event;
+
+fn first_two_cut(before: usize) -> Verdict {
+    if before < 2 { Verdict::Cut } else { Verdict::Pass }
+}
 
 #[tokio::test]
 async fn a_lost_accepted_is_sent_again_and_shown_once() {
     let service = Service::start().await;
-    let lost = Arc::new(AtomicUsize::new(0));
-    let count = lost.clone();
-    let network = Network::between(&service.endpoints(), move |way, frame| {
-        let accepted = way == Way::ToClient && frame["type"] == "sent";
-        if accepted && count.fetch_add(1, Ordering::SeqCst) < 2 {
-            Verdict::Cut
-        } else {
-            Verdict::Pass
-        }
-    })
-    .await;
+    let is_accepted = |way, frame: &Value| way == Way::ToClient && frame["type"] == "sent";
+    let (network, lost) = Network::where_some(&service.endpoints(), is_accepted, first_two_cut).await;
     let alice = Phone::registered_behind(&network, &service).await;
     let bob = Phone::of_a_new_person(&service).await;
     alice.client.connect();
@@ -44,17 +37,8 @@ async fn a_lost_accepted_is_sent_again_and_shown_once() {
 #[tokio::test]
 async fn a_lost_ack_is_delivered_again_and_shown_once() {
     let service = Service::start().await;
-    let lost = Arc::new(AtomicUsize::new(0));
-    let count = lost.clone();
-    let network = Network::between(&service.endpoints(), move |way, frame| {
-        let ack = way == Way::ToService && frame["action"] == "ack";
-        if ack && count.fetch_add(1, Ordering::SeqCst) < 2 {
-            Verdict::Cut
-        } else {
-            Verdict::Pass
-        }
-    })
-    .await;
+    let is_ack = |way, frame: &Value| way == Way::ToService && frame["action"] == "ack";
+    let (network, lost) = Network::where_some(&service.endpoints(), is_ack, first_two_cut).await;
     let alice = Phone::of_a_new_person(&service).await;
     let bob = Phone::registered_behind(&network, &service).await;
     bob.client.connect();

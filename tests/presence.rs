@@ -3,16 +3,6 @@
 use scenarios::{Phone, Service, until, within_patience};
 use waxwing_client::{Event, Events};
 
-async fn acquainted(service: &Service) -> (Phone, Phone) {
-    let alice = Phone::of_a_new_person(service).await;
-    let bob = Phone::of_a_new_person(service).await;
-    alice.say(&bob, "hello").await;
-    bob.until_shown(&alice, 1).await;
-    bob.say(&alice, "hello").await;
-    alice.until_shown(&bob, 2).await;
-    (alice, bob)
-}
-
 /// The next word about presence, or the end of a connection.
 async fn next(events: &mut Events) -> Event {
     within_patience("presence", async {
@@ -34,7 +24,7 @@ fn presence(of: &Phone, present: bool) -> Event {
 #[tokio::test]
 async fn i16_who_shares_is_seen_by_a_contact_until_the_app_leaves_the_screen() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     alice.client.share_presence(true).await.unwrap();
     bob.client.share_presence(true).await.unwrap();
     let mut events = alice.client.observe().await.unwrap();
@@ -59,7 +49,7 @@ async fn i16_who_shares_is_seen_by_a_contact_until_the_app_leaves_the_screen() {
 #[tokio::test]
 async fn i16_who_disconnects_says_farewell_and_a_connection_that_ends_leaves_nobody_there() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     alice.client.share_presence(true).await.unwrap();
     bob.client.share_presence(true).await.unwrap();
     let mut events = alice.client.observe().await.unwrap();
@@ -80,7 +70,7 @@ async fn i16_who_disconnects_says_farewell_and_a_connection_that_ends_leaves_nob
 #[tokio::test]
 async fn x44_without_both_sharing_or_between_strangers_nothing_is_said() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     assert!(!alice.client.shares_presence().unwrap());
     alice.client.watch_presence(bob.account());
     bob.client.share_presence(true).await.unwrap();
@@ -106,7 +96,7 @@ async fn x44_without_both_sharing_or_between_strangers_nothing_is_said() {
 #[tokio::test]
 async fn sharing_is_kept_and_taking_it_back_is_told_at_once() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     alice.client.share_presence(true).await.unwrap();
     bob.client.share_presence(true).await.unwrap();
     assert!(bob.client.shares_presence().unwrap());

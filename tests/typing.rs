@@ -1,10 +1,7 @@
 //! Somebody types. M22, M23.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -13,23 +10,8 @@ use scenarios::{
     network::{Verdict, Way},
     until, within_patience,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use waxwing_client::{Event, Events};
-
-/// Two people who wrote to each other, both connected.
-async fn acquainted(service: &Service) -> (Phone, Phone) {
-    let alice = Phone::of_a_new_person(service).await;
-    let bob = Phone::of_a_new_person(service).await;
-    acquaint(&alice, &bob).await;
-    (alice, bob)
-}
-
-async fn acquaint(alice: &Phone, bob: &Phone) {
-    alice.say(bob, "hello").await;
-    bob.until_shown(alice, 1).await;
-    bob.say(alice, "hello").await;
-    alice.until_shown(bob, 2).await;
-}
 
 async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
     within_patience("an event", async {
@@ -50,7 +32,7 @@ fn is_typing(event: &Event) -> bool {
 #[tokio::test]
 async fn typing_is_shown_and_ends_with_the_message_and_nothing_of_it_is_kept() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     until("empty mailboxes", async || service.mailbox().await.is_empty()).await;
     // Receipts come and go in the mailboxes; nothing else may change.
     let kept = async || {
@@ -88,7 +70,7 @@ async fn typing_is_shown_and_ends_with_the_message_and_nothing_of_it_is_kept() {
 #[tokio::test]
 async fn typing_ends_by_itself_when_no_more_is_heard_and_costs_no_frame_a_keystroke() {
     let service = Service::start().await;
-    let (alice, bob) = acquainted(&service).await;
+    let (alice, bob) = Phone::acquainted(&service).await;
     let mut events = bob.client.observe().await.unwrap();
     for _ in 0..100 {
         alice.client.set_typing(bob.account(), true);
@@ -153,22 +135,13 @@ async fn nothing_tells_the_sender_who_is_connected() {
 #[tokio::test]
 async fn messages_go_on_when_nothing_ephemeral_gets_through() {
     let service = Service::start().await;
-    let lost = Arc::new(AtomicUsize::new(0));
-    let count = lost.clone();
-    let network = Network::between(&service.endpoints(), move |_, frame| {
-        let ephemeral = frame["action"] == "ephemeral" || frame["type"] == "ephemeral";
-        if ephemeral {
-            count.fetch_add(1, Ordering::SeqCst);
-            Verdict::Lose
-        } else {
-            Verdict::Pass
-        }
-    })
-    .await;
+    let is_ephemeral = |_, frame: &Value| frame["action"] == "ephemeral" || frame["type"] == "ephemeral";
+    let all = |_| Verdict::Lose;
+    let (network, lost) = Network::where_some(&service.endpoints(), is_ephemeral, all).await;
     let alice = Phone::registered_behind(&network, &service).await;
     let bob = Phone::of_a_new_person(&service).await;
     alice.client.connect();
-    acquaint(&alice, &bob).await;
+    alice.meet(&bob).await;
     for number in 0..20 {
         alice.client.set_typing(bob.account(), true);
         alice.say(&bob, &format!("number {number}")).await;
@@ -232,7 +205,7 @@ async fn x51_typing_and_stopping_look_alike() {
     let alice = Phone::registered_behind(&network, &service).await;
     let bob = Phone::of_a_new_person(&service).await;
     alice.client.connect();
-    acquaint(&alice, &bob).await;
+    alice.meet(&bob).await;
     alice.client.set_typing(bob.account(), true);
     alice.client.set_typing(bob.account(), false);
     until("both", async || lengths.lock().unwrap().len() == 2).await;

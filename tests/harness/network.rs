@@ -3,7 +3,10 @@
 //! It forwards the opening handshake with its token and every message both ways, and asks for a verdict on
 //! each. So a story can lose exactly one reply or one ack.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -66,6 +69,25 @@ impl Network {
             }
         });
         Self { url, task }
+    }
+
+    /// Listens, and judges by `judge` those messages that `is_meant` names, which are counted; the others pass. `judge`
+    /// gets how many were meant before.
+    pub async fn where_some(
+        service: &Endpoints,
+        is_meant: impl Fn(Way, &Value) -> bool + Send + 'static,
+        judge: impl Fn(usize) -> Verdict + Send + 'static,
+    ) -> (Self, Arc<AtomicUsize>) {
+        let meant = Arc::new(AtomicUsize::new(0));
+        let count = meant.clone();
+        let network = Self::between(service, move |way, frame| {
+            if is_meant(way, frame) {
+                judge(count.fetch_add(1, Ordering::SeqCst))
+            } else {
+                Verdict::Pass
+            }
+        });
+        (network.await, meant)
     }
 
     /// The service as reached through this network.

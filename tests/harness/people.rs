@@ -88,6 +88,22 @@ impl Phone {
         Self { client, number }
     }
 
+    /// Two people who wrote to each other, both connected.
+    pub async fn acquainted(service: &Service) -> (Self, Self) {
+        let alice = Self::of_a_new_person(service).await;
+        let bob = Self::of_a_new_person(service).await;
+        alice.meet(&bob).await;
+        (alice, bob)
+    }
+
+    /// Writes to another person, who writes back. Both have to be connected.
+    pub async fn meet(&self, other: &Phone) {
+        self.say(other, "hello").await;
+        other.until_shown(self, 1).await;
+        other.say(self, "hello").await;
+        self.until_shown(other, 2).await;
+    }
+
     /// Another device of the same account, connected. This one has to be connected and the first of its account.
     pub async fn link_another(&self, service: &Service) -> Self {
         self.link_another_as(service.client().await).await

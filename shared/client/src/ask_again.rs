@@ -164,7 +164,6 @@ mod tests {
     use crate::{
         store::settings,
         testing::{Carried, Party, account},
-        under_way::UnderWay,
     };
 
     /// Two people who know each other's devices.
@@ -174,17 +173,6 @@ mod tests {
         alice.meet(&mut bob);
         bob.meet(&mut alice);
         (alice, bob)
-    }
-
-    /// What leaves now.
-    fn leave(party: &mut Party) -> Vec<Carried> {
-        let outgoing = party.prepare(UnderWay::default()).outgoing;
-        let mut carried = Vec::new();
-        for outgoing in outgoing {
-            assert!(party.accept(&outgoing));
-            carried.extend(party.carry(&outgoing));
-        }
-        carried
     }
 
     /// Alice sends these; those at `lost` do not arrive. Bob has reported the gaps.
@@ -225,11 +213,11 @@ mod tests {
             (["one", "three", "five"].map(str::to_owned).to_vec(), 2)
         );
         bob.reopen();
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         assert_eq!(asked.len(), 2);
         alice.receive_all(&asked);
         alice.reopen();
-        let again = leave(&mut alice);
+        let again = alice.leave();
         bob.receive_all(&again);
         assert_eq!(bob.texts(), ["one", "three", "five", "two", "four"]);
         let told = bob.told();
@@ -243,17 +231,17 @@ mod tests {
         bob.receive_all(&gone);
         bob.receive_all(&again);
         assert_eq!(bob.texts().len(), 5);
-        assert!(leave(&mut bob).is_empty());
+        assert!(bob.leave().is_empty());
     }
 
     #[test]
     fn what_was_only_slow_is_not_stored_again() {
         let (mut alice, mut bob) = pair();
         let gone = lose(&mut alice, &mut bob, &["one", "two", "three"], &[1]);
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         bob.receive_all(&gone);
         alice.receive_all(&asked);
-        let again = leave(&mut alice);
+        let again = alice.leave();
         bob.receive_all(&again);
         assert_eq!(bob.texts(), ["one", "three", "two"]);
     }
@@ -262,13 +250,13 @@ mod tests {
     fn a_lost_answer_is_asked_for_like_any_other_message() {
         let (mut alice, mut bob) = pair();
         lose(&mut alice, &mut bob, &["one", "two", "three"], &[1]);
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         alice.receive_all(&asked);
-        drop(leave(&mut alice));
+        drop(alice.leave());
         lose(&mut alice, &mut bob, &["four"], &[]);
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         alice.receive_all(&asked);
-        let again = leave(&mut alice);
+        let again = alice.leave();
         bob.receive_all(&again);
         assert_eq!(bob.texts(), ["one", "three", "four", "two"]);
     }
@@ -281,12 +269,12 @@ mod tests {
         let hello = bob.send(account(1), "hello");
         alice.receive_all(&hello);
         alice.now += 60_000;
-        let receipt = leave(&mut alice);
+        let receipt = alice.leave();
         assert_eq!(receipt.len(), 1);
         lose(&mut alice, &mut bob, &["one"], &[]);
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         alice.receive_all(&asked);
-        let again = leave(&mut alice);
+        let again = alice.leave();
         let from = alice.address();
         let told: Vec<_> = again
             .iter()
@@ -309,12 +297,12 @@ mod tests {
         let (mut alice, mut bob) = pair();
         lose(&mut alice, &mut bob, &["one", "two", "three"], &[1]);
         alice.write(|tx, _| Ok(tx.execute("DELETE FROM sent", [])?));
-        let asked = leave(&mut bob);
+        let asked = bob.leave();
         alice.receive_all(&asked);
-        assert!(leave(&mut alice).is_empty());
+        assert!(alice.leave().is_empty());
         assert_eq!((bob.texts().len(), gaps(&bob)), (2, 1));
         // It is not asked twice for the same.
-        assert!(leave(&mut bob).is_empty());
+        assert!(bob.leave().is_empty());
     }
 
     #[test]
@@ -382,7 +370,7 @@ mod tests {
             };
             outbox::append_control(tx, &control)
         });
-        let again = leave(&mut alice);
+        let again = alice.leave();
         bob.receive_all(&again);
         assert_eq!(bob.texts(), ["one"]);
     }

@@ -127,8 +127,7 @@ mod tests {
     use crate::{
         receipts::{ReceiptSettings, set},
         store::settings,
-        testing::{Carried, Party, account},
-        under_way::UnderWay,
+        testing::{Party, account},
     };
 
     /// Alice, and Bob's phone and laptop, who all know each other; Bob wrote first.
@@ -163,16 +162,6 @@ mod tests {
             .collect()
     }
 
-    fn leave(party: &mut Party) -> Vec<Carried> {
-        let outgoing = party.prepare(UnderWay::default()).outgoing;
-        let mut carried = Vec::new();
-        for outgoing in outgoing {
-            assert!(party.accept(&outgoing));
-            carried.extend(party.carry(&outgoing));
-        }
-        carried
-    }
-
     fn told_by_read_states(receipts: bool, late: bool) {
         let (mut alice, mut phone, mut laptop) = three();
         let settings = ReceiptSettings {
@@ -190,7 +179,7 @@ mod tests {
             assert_eq!(unread(&laptop), [2]);
         }
         assert!(read_all(&mut phone, account(1)));
-        let told = leave(&mut phone);
+        let told = phone.leave();
         let to_alice = told.iter().any(|carried| carried.to == alice.me.device);
         assert_eq!(to_alice, receipts);
         laptop.receive_all(&told);
@@ -221,8 +210,8 @@ mod tests {
         phone.receive_all(&sent);
         assert!(read_all(&mut phone, account(1)));
         assert!(!read_all(&mut phone, account(1)));
-        leave(&mut phone);
-        assert!(leave(&mut phone).is_empty());
+        phone.leave();
+        assert!(phone.leave().is_empty());
     }
 
     /// X40.
@@ -250,7 +239,7 @@ mod tests {
             };
             outbox::append_control(tx, &control)
         });
-        let carried = leave(&mut alice);
+        let carried = alice.leave();
         assert!(!carried.is_empty());
         phone.receive_all(&carried);
         assert_eq!(unread(&phone), [1]);

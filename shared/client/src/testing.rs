@@ -355,6 +355,17 @@ impl Party {
         self.carry(outgoing)
     }
 
+    /// Sends what is ready, and all of it is accepted.
+    pub(crate) fn leave(&mut self) -> Vec<Carried> {
+        let outgoing = self.prepare(UnderWay::default()).outgoing;
+        let mut carried = Vec::new();
+        for outgoing in outgoing {
+            assert!(self.accept(&outgoing));
+            carried.extend(self.carry(&outgoing));
+        }
+        carried
+    }
+
     /// The envelopes of a message.
     pub(crate) fn carry(&self, outgoing: &Outgoing) -> Vec<Carried> {
         let id = EnvelopeId {

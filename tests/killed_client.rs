@@ -2,6 +2,11 @@
 //!
 //! So many connections are more than the service lets an account make in a minute. What waits for the next minute is
 //! missed by the other side, which tells of the gap and shows it late: that is the one way out of order there is.
+//!
+//! A client that acked before it stored would lose messages here, and ask for them again: they would come late, and be told of. That
+//! order is therefore held by tests that see each step: the model's variants `AckBeforeStore` (`infra/prove`), and
+//! `three_devices` in the client, whose lives end between any two writes. What this story adds is the real process, disk and
+//! kernel; its last test shows what it would catch.
 
 use std::{
     collections::BTreeSet,
@@ -131,6 +136,32 @@ impl Shown {
         all.sort_by_key(|text| number(text));
         let expected: Vec<_> = (0..count).map(|number| format!("{name} {number}")).collect();
         assert!(all == expected, "of {name}: {all:?}");
+    }
+}
+
+#[test]
+fn what_is_lost_or_shown_twice_or_out_of_order_without_a_word_does_not_pass() {
+    let shown = |on_time: &[usize], late: &[usize], said_missing| {
+        let texts = |numbers: &[usize]| numbers.iter().map(|number| format!("alice {number}")).collect();
+        let (on_time, late) = (texts(on_time), texts(late));
+        let shown = Shown {
+            on_time,
+            late,
+            said_missing,
+        };
+        std::panic::catch_unwind(|| shown.check("alice", 3)).is_ok()
+    };
+    assert!(shown(&[0, 1, 2], &[], 0));
+    assert!(shown(&[0, 2], &[1], 1));
+    for (on_time, late, said_missing, what) in [
+        (&[0, 2][..], &[][..], 0, "lost"),
+        (&[0, 2], &[], 1, "lost for ever, though told of"),
+        (&[0, 1, 1, 2], &[], 0, "twice"),
+        (&[0, 1, 2], &[1], 1, "late and on time"),
+        (&[0, 2, 1], &[], 0, "out of order"),
+        (&[0, 2], &[1], 0, "late without a word"),
+    ] {
+        assert!(!shown(on_time, late, said_missing), "{what}");
     }
 }
 

@@ -359,13 +359,7 @@ impl Draft<'_> {
         self.line(USE_CASE, None, Item::ConnectionMinutes, minutes, false);
         if tuning.heartbeat_seconds > 0.0 {
             let beats = minutes * 60.0 / tuning.heartbeat_seconds;
-            let beat = FunctionUsage {
-                invocations: 1.0,
-                frames_in: 1.0,
-                replies: 1.0,
-                ..FunctionUsage::default()
-            };
-            self.add("heartbeats", &(&Usage::of("heartbeat", beat) * beats), true);
+            self.add("heartbeats", &(&measured.receive_nothing * beats), false);
         }
         sessions
     }

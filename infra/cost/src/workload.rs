@@ -115,7 +115,8 @@ pub struct Tuning {
     pub tables: Tables,
     /// Share of provisioned capacity that is used on the average; the rest stands by for peaks.
     pub provisioned_use: f64,
-    /// Seconds between heartbeats as frames of their own. 0 is none: WebSocket pings are not billed.
+    /// Seconds between heartbeats: a client over whose connection no message went for 540 seconds reads its empty mailbox. 0 is
+    /// none, as for phones, which are on the screen for less than that.
     pub heartbeat_seconds: f64,
     /// Whether an app in the background stays connected. If not, it disconnects and is pushed.
     pub background_connections: bool,

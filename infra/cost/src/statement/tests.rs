@@ -126,7 +126,7 @@ fn a_large_windowed_workload_costs_what_was_computed_by_hand() {
     assert_dollars(bill.by_service["Lambda"], invocations * 0.20 / 1e6, "Lambda");
     // Half of each capacity unit's 3,600 requests an hour are used.
     let writes = (2.0 * messages + 2.0 * sessions) / 1800.0 * 0.00065;
-    let reads = (2.0 * frames + 6.0 * sessions) / 1800.0 * 0.00013;
+    let reads = (2.0 * frames + 6.0 * sessions + minutes) / 1800.0 * 0.00013;
     let tables = writes + reads + 1e6 * 20_000.0 / 1_073_741_824.0 * 0.45;
     assert_dollars(bill.by_service["DynamoDB"], tables, "DynamoDB");
     let websocket = 2.0 * frames + messages + 2.0 * acks + 2.0 * sessions + 2.0 * minutes;
@@ -137,7 +137,7 @@ fn a_large_windowed_workload_costs_what_was_computed_by_hand() {
     let gb = items * 100_000.0 / 1_073_741_824.0;
     let s3 = items * (0.005 + 0.0004) / 1000.0 + gb * 0.023;
     assert_dollars(bill.by_service["S3"], s3, "S3");
-    let out = frames * 100.0 + messages * 1000.0 + acks * 40.0 + sessions * 60.0;
+    let out = frames * 100.0 + messages * 1000.0 + acks * 40.0 + (sessions + minutes) * 60.0;
     let out = out / 1_073_741_824.0 + gb;
     let transfer = out.min(10_240.0) * 0.09 + (out - 10_240.0).max(0.0) * 0.085;
     assert_dollars(bill.by_service["Data transfer"], transfer, "transfer");

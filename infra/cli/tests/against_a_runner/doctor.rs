@@ -6,7 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use waxwing_cli::{
@@ -19,6 +25,9 @@ use waxwing_local::runner::{Runner, RunnerConfig, TEMPLATE};
 
 /// Long enough for what is to happen on a busy machine; what is not to happen is waited for as long.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// For so long after it was accepted a connection that does not answer may still be opening; one more, for rounding.
+const OPENING_SECONDS: i64 = 31;
 
 /// The part of the template that a resource is, from its name to the next.
 fn part_of(template: &str, resource: &str) -> (usize, usize) {
@@ -43,11 +52,17 @@ fn with(resource: &str, what: &str, instead: &str) -> String {
 }
 
 async fn start(template: &str) -> Runner {
+    start_at(template, Arc::default()).await
+}
+
+/// With the service's clock ahead by so many seconds.
+async fn start_at(template: &str, clock_offset: Arc<AtomicI64>) -> Runner {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("template.yaml");
     std::fs::write(&path, template).unwrap();
     let config = RunnerConfig {
         template: Some(path),
+        clock_offset,
         ..RunnerConfig::default()
     };
     Runner::start(config).await.unwrap()
@@ -209,4 +224,29 @@ async fn a_connection_that_is_not_forgotten_is_found() {
         with("DisconnectFunction", "dynamodb:UpdateItem", "dynamodb:GetItem"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_device_that_left_and_counts_as_connected_is_found_even_if_senders_notice() {
+    let template = with("DisconnectFunction", "dynamodb:UpdateItem", "dynamodb:GetItem");
+    let clock_offset = Arc::new(AtomicI64::new(0));
+    let runner = start_at(&template, clock_offset.clone()).await;
+    // No connection is young for long: who writes to one that is gone has it forgotten, and nothing is amiss until both
+    // devices leave and nobody writes.
+    let mut invocations = runner.observe_invocations();
+    let aging = tokio::spawn(async move {
+        while let Ok(invocation) = invocations.recv().await {
+            if invocation.function == "connect" {
+                clock_offset.fetch_add(OPENING_SECONDS, Ordering::SeqCst);
+            }
+        }
+    });
+    let examination = examination_of(service::endpoints(&runner)).await;
+    aging.abort();
+    runner.shutdown().await;
+    assert_eq!(
+        examination.first_failed(),
+        Some(Check::CleanUp),
+        "{examination:#?}"
+    );
 }

@@ -6,6 +6,7 @@ mod attack_table;
 mod bad_input;
 mod bindings;
 mod claim_race;
+mod connection_life;
 mod device_list;
 mod directory_changes;
 mod expired;

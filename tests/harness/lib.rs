@@ -2,12 +2,14 @@
 //! network between them that loses what it is told to lose.
 
 pub mod accounts;
+pub mod cable;
 pub mod household;
 pub mod network;
 pub mod people;
 pub mod raw;
 pub mod service;
 
+pub use cable::Cable;
 pub use network::{Network, Verdict};
 pub use people::Phone;
 pub use raw::{RawDevice, RawSocket, send_frame};

@@ -245,17 +245,27 @@ impl Client {
         });
     }
 
-    /// The app came to the foreground. It is taken to be there when the client is opened.
+    /// The app came to the foreground. It is taken to be there when the client is opened. A connection that ended in the
+    /// background is opened again, and one that did not is looked at: the device may have slept.
     pub fn foreground(&self) {
         let ephemerals = &self.shared.ephemerals;
         ephemerals.set_presence(|presence| presence.show(true, Instant::now()));
+        self.connection.set_foreground(true);
     }
 
-    /// The app went to the background: contacts are told that this device is away, and nobody is asked. Call
-    /// [`disconnect`](Self::disconnect) after it if the connection is not needed: an open one costs by the minute.
+    /// The app went to the background: contacts are told that this device is away, and nobody is asked. The connection ends
+    /// 20 seconds later ([`Timings::background_linger`](crate::Timings::background_linger)); what comes from then on is for
+    /// push to tell. An app that is woken in the background calls [`connect`](Self::connect) and has as long again.
     pub fn background(&self) {
         let ephemerals = &self.shared.ephemerals;
         ephemerals.set_presence(|presence| presence.show(false, Instant::now()));
+        self.connection.set_foreground(false);
+    }
+
+    /// The device is on another network, as the platform says. A new connection is tried at once; the old one is used until
+    /// it is open. If there is none, the next attempt begins now.
+    pub fn network_changed(&self) {
+        self.connection.network_changed();
     }
 
     /// The events for the app, from the first kept one that it has not handled yet. Meant for one reader at a

@@ -99,6 +99,14 @@ pub struct Timings {
     /// A connection on which nothing was heard for this long is pinged, and broken if it stays silent as
     /// long again. Well inside API Gateway's idle limit of 10 minutes. Default 60 s.
     pub ping_after: Duration,
+    /// In the foreground, a connection over which no message went either way for so long reads the mailbox: inside API
+    /// Gateway's idle limit of 10 minutes, for which pings do not count. Default 9 min.
+    pub keep_alive_after: Duration,
+    /// A connection is replaced after so long, or up to a quarter earlier at random: inside API Gateway's limit of 2 hours. Default
+    /// 110 min.
+    pub renew_after: Duration,
+    /// In the background a connection ends after so long: what a platform gives an app before it sleeps. Default 20 s.
+    pub background_linger: Duration,
     /// How long acks wait for company; 20 wait no longer, and closing says what is left. An ack that is late or lost
     /// leads to an envelope that comes again and is known, and a frame for every single ack would cost more than all
     /// the rest of a message. Default 30 s.
@@ -116,8 +124,8 @@ pub struct Timings {
     /// Wait after the service refused the token: the clock or the registration is wrong, and asking often
     /// helps neither. Default 5 min.
     pub unauthorized_wait: Duration,
-    /// Wait before coming back after another socket of this device took over; the second time within an hour
-    /// it is twelve times as long, the third time only the app comes back. Default 5 s.
+    /// Wait before coming back after another process with this device's keys took over, or half of it at least, unless
+    /// the app comes back before. Long, so that two do not throw each other out again and again. Default 15 min.
     pub taken_over_wait: Duration,
 }
 
@@ -131,12 +139,15 @@ impl Default for Timings {
             request_timeout: Duration::from_secs(15),
             http_timeout: Duration::from_secs(15),
             ping_after: Duration::from_secs(60),
+            keep_alive_after: Duration::from_secs(9 * 60),
+            renew_after: Duration::from_secs(110 * 60),
+            background_linger: Duration::from_secs(20),
             ack_linger: Duration::from_secs(30),
             send_linger: Duration::ZERO,
             receipt_linger: Duration::from_secs(2),
             gap_wait: Duration::from_secs(30),
             unauthorized_wait: Duration::from_secs(5 * 60),
-            taken_over_wait: Duration::from_secs(5),
+            taken_over_wait: Duration::from_secs(15 * 60),
         }
     }
 }

@@ -158,12 +158,16 @@ pub enum Event {
     },
     /// The connection is open.
     Connected,
+    /// A new connection took the place of the old one before that ended, as planned or because the network changed. Nothing
+    /// was lost, nothing has to be shown.
+    Renewed,
     /// The connection is gone, or was not to be had.
     Disconnected {
         /// Why.
         reason: DisconnectReason,
-        /// When the next attempt begins; `None` after which only [`Client::connect`](crate::Client::connect)
-        /// makes one.
+        /// When the next attempt begins, in the background not before the app comes to the foreground; `None` if only
+        /// [`Client::connect`](crate::Client::connect) makes one. After [`Background`](DisconnectReason::Background)
+        /// [`Client::foreground`](crate::Client::foreground) does, too.
         retry_in: Option<Duration>,
     },
     /// All that waited in the mailbox when the connection opened has been read.
@@ -379,8 +383,13 @@ pub enum DisconnectReason {
     /// The device is not in its account any more.
     #[error("this device was removed from its account; begin anew with an empty store")]
     Removed,
-    /// Another socket of this device took over.
-    #[error("another connection of this device took over")]
+    /// The app is in the background and had its moment.
+    #[error("the app is in the background")]
+    Background,
+    /// Connected elsewhere: another process with this device's keys opened a connection. There is one at a time, and it is
+    /// not fought for; [`Client::connect`](crate::Client::connect) takes the place back, as does a long pause. If this
+    /// device runs nowhere else its store was copied: link it anew.
+    #[error("this device is connected elsewhere; if it runs nowhere else its store was copied: link it anew")]
     TakenOver,
     /// The service closed the connection with this code.
     #[error("closed by the service with code {0}")]

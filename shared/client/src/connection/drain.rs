@@ -39,7 +39,7 @@ pub(super) async fn run(
     me: &Arc<Me>,
     link: &Link,
     mut delivered: mpsc::Receiver<Vec<Envelope>>,
-    overflowed: &Notify,
+    look: &Notify,
     queue: &AckQueue,
 ) -> DisconnectReason {
     let mailbox = Mailbox {
@@ -48,7 +48,7 @@ pub(super) async fn run(
         link,
         queue,
     };
-    match mailbox.keep_empty(&mut delivered, overflowed).await {
+    match mailbox.keep_empty(&mut delivered, look).await {
         Ok(()) => DisconnectReason::Broken,
         Err(reason) => reason,
     }
@@ -82,7 +82,7 @@ impl Mailbox<'_> {
     async fn keep_empty(
         &self,
         delivered: &mut mpsc::Receiver<Vec<Envelope>>,
-        overflowed: &Notify,
+        look: &Notify,
     ) -> Result<(), DisconnectReason> {
         let count = self.drain().await?;
         self.shared.events.tell(Event::Drained { count });
@@ -117,7 +117,7 @@ impl Mailbox<'_> {
                     Some(envelopes) => self.store(envelopes, Came::JustNow).await?,
                     None => return Ok(()),
                 },
-                () = overflowed.notified() => {
+                () = look.notified() => {
                     self.drain().await?;
                 }
                 alarm = ring => {

@@ -1,9 +1,6 @@
 //! The WebSocket: opened with a token, driven until it ends, closed cleanly.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::{net::TcpStream, sync::mpsc, time::Instant};
@@ -28,6 +25,7 @@ use waxwing_wire::{
 
 use super::{
     endpoints::Service,
+    last_time::LastTime,
     requests::{News, Replies},
     service_time::{ServiceTime, date},
     tls,
@@ -105,25 +103,26 @@ fn refused(headers: &HeaderMap, now_millis: u64) -> DisconnectReason {
 }
 
 /// Drives a socket until it ends: writes what comes from `outgoing`, hands replies to `replies` and news to
-/// `news`, pings when it is silent. When all senders of `outgoing` are dropped it closes the socket and ends
-/// with `Requested`.
+/// `news`, notes in `messages` when either was carried, pings when it is silent. When all senders of `outgoing` are
+/// dropped it closes the socket and ends with `Requested`.
 pub(crate) async fn drive<S>(
     socket: S,
     mut outgoing: mpsc::Receiver<String>,
     replies: Replies,
     news: impl FnMut(News),
+    messages: &LastTime,
     ping_after: Duration,
 ) -> DisconnectReason
 where
     S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error>,
 {
     let (mut sink, stream) = socket.split();
-    let heard = Heard::now();
-    let reading = read(stream, &replies, news, &heard);
+    let heard = LastTime::now();
+    let reading = read(stream, &replies, news, &heard, messages);
     tokio::pin!(reading);
     let written = tokio::select! {
         reason = &mut reading => Some(reason),
-        reason = write(&mut sink, &mut outgoing, &heard, ping_after) => reason,
+        reason = write(&mut sink, &mut outgoing, &heard, messages, ping_after) => reason,
     };
     let reason = match written {
         Some(reason) => reason,
@@ -144,43 +143,23 @@ where
     reason
 }
 
-/// When something was last heard on a socket.
-struct Heard {
-    since: Instant,
-    after_millis: AtomicU64,
-}
-
-impl Heard {
-    fn now() -> Self {
-        Self {
-            since: Instant::now(),
-            after_millis: AtomicU64::new(0),
-        }
-    }
-
-    fn note(&self) {
-        let after = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.after_millis.store(after, Ordering::Relaxed);
-    }
-
-    fn last(&self) -> Instant {
-        self.since + Duration::from_millis(self.after_millis.load(Ordering::Relaxed))
-    }
-}
-
 async fn read(
     mut stream: impl Stream<Item = Result<Message, Error>> + Unpin,
     replies: &Replies,
     mut news: impl FnMut(News),
-    heard: &Heard,
+    heard: &LastTime,
+    messages: &LastTime,
 ) -> DisconnectReason {
     while let Some(message) = stream.next().await {
         heard.note();
         match message {
-            Ok(Message::Text(text)) => match serde_json::from_str::<ServiceFrame>(&text) {
-                Ok(frame) => replies.take(frame).into_iter().for_each(&mut news),
-                Err(_) => replies.take_foreign(&text),
-            },
+            Ok(Message::Text(text)) => {
+                messages.note();
+                match serde_json::from_str::<ServiceFrame>(&text) {
+                    Ok(frame) => replies.take(frame).into_iter().for_each(&mut news),
+                    Err(_) => replies.take_foreign(&text),
+                }
+            }
             Ok(Message::Close(frame)) => return closed(frame.as_ref()),
             // Pings are answered below us; the service sends no binary.
             Ok(_) => {}
@@ -207,12 +186,13 @@ fn closed(frame: Option<&CloseFrame>) -> DisconnectReason {
 async fn write(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     outgoing: &mut mpsc::Receiver<String>,
-    heard: &Heard,
+    heard: &LastTime,
+    messages: &LastTime,
     ping_after: Duration,
 ) -> Option<DisconnectReason> {
     let mut pinged = None;
     loop {
-        let last = heard.last();
+        let last = heard.get();
         // A ping is answered at once; silence as long again after it means that nobody is there.
         let silence_ends = match pinged {
             Some(at) if at > last => at + ping_after,
@@ -223,9 +203,10 @@ async fn write(
                 if send(sink, text?).await.is_err() {
                     return Some(DisconnectReason::Broken);
                 }
+                messages.note();
             }
             () = tokio::time::sleep_until(silence_ends) => {
-                let last = heard.last();
+                let last = heard.get();
                 if pinged.is_some_and(|at| at > last) {
                     return Some(DisconnectReason::TimedOut);
                 }
@@ -296,7 +277,10 @@ mod tests {
         let replies = Replies::default();
         let link = Link::new(outgoing, replies.clone(), PING_AFTER * 10);
         let hear = move |news| drop(told.send(news));
-        let driving = tokio::spawn(drive(socket, frames, replies, hear, PING_AFTER));
+        let driving = tokio::spawn(async move {
+            let messages = LastTime::now();
+            drive(socket, frames, replies, hear, &messages, PING_AFTER).await
+        });
         Driven {
             link,
             news,

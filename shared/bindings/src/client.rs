@@ -186,10 +186,15 @@ impl Client {
         Ok(())
     }
 
-    /// The app went to the background: contacts are told that this device is away. Disconnect after it if the connection
-    /// is not needed.
+    /// The app went to the background: contacts are told that this device is away, and the connection ends 20 seconds later.
     pub fn background(&self) -> Result<(), ClientError> {
         self.client()?.background();
+        Ok(())
+    }
+
+    /// The device is on another network, as the platform says: a new connection is tried at once.
+    pub fn network_changed(&self) -> Result<(), ClientError> {
+        self.client()?.network_changed();
         Ok(())
     }
 

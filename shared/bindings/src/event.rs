@@ -409,6 +409,8 @@ impl From<client::UndecryptableReason> for UndecryptableReason {
 pub enum DisconnectReason {
     /// The app asked for it.
     Requested,
+    /// The app is in the background and had its moment.
+    Background,
     /// The device has no account yet.
     NotRegistered,
     /// The service could not be reached.
@@ -439,6 +441,7 @@ impl From<client::DisconnectReason> for DisconnectReason {
         use client::DisconnectReason as Disconnect;
         match reason {
             Disconnect::Requested => Self::Requested,
+            Disconnect::Background => Self::Background,
             Disconnect::NotRegistered => Self::NotRegistered,
             Disconnect::Unreachable => Self::Unreachable,
             Disconnect::Unauthorized => Self::Unauthorized,

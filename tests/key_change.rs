@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use scenarios::{Phone, Service, until, within_patience};
-use waxwing_client::{Comparison, DeviceChange, Event, MessageState};
+use waxwing_client::{Comparison, DeviceChange, Event, MessageState, VerifyError};
 
 #[tokio::test]
 async fn x63_what_is_written_to_a_person_whose_account_key_changed_waits_for_the_app() {
@@ -98,4 +98,37 @@ async fn plant(service: &Service, bob: &Phone, ghost: &Phone) {
         item.insert("d".to_owned(), binary(&[2]));
         service.put(table, item).await;
     }
+}
+
+#[tokio::test]
+async fn who_was_compared_counts_as_compared_until_the_account_key_is_another() {
+    let service = Service::start().await;
+    let alice = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    let known = |of: &Phone| alice.client.contact(of.account()).unwrap();
+    assert!(!known(&bob).let_in && !known(&bob).verified);
+    alice.say(&bob, "before").await;
+    bob.until_shown(&alice, 1).await;
+    assert!(!bob.client.contact(alice.account()).unwrap().let_in, "a stranger");
+    let number = alice.client.safety_number(bob.account()).await.unwrap();
+    alice.client.mark_verified(bob.account(), &number).await.unwrap();
+    assert!(known(&bob).let_in && known(&bob).verified);
+
+    let again = bob.registered_anew(&service).await;
+    again.client.connect();
+    again.say(&alice, "my new phone").await;
+    until("the question", async || known(&again).new_key.is_some()).await;
+    assert!(!known(&again).verified);
+    let refused = alice.client.mark_verified(again.account(), &number).await;
+    assert!(matches!(refused, Err(VerifyError::OtherNumber)), "{refused:?}");
+
+    let new_key = known(&again).new_key.unwrap();
+    alice.client.trust(again.account(), new_key).await.unwrap();
+    assert_eq!(known(&again).new_key, None);
+    assert!(!known(&again).verified, "believed is not compared");
+    let number = alice.client.safety_number(again.account()).await.unwrap();
+    alice.client.mark_verified(again.account(), &number).await.unwrap();
+    assert!(known(&again).verified);
+    alice.client.unmark_verified(again.account()).await.unwrap();
+    assert!(!known(&again).verified);
 }

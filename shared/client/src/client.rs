@@ -28,9 +28,9 @@ use crate::{
     read_state,
     receipts::ReceiptSettings,
     registration::{self, ConfirmedNumber, RegisterError},
-    safety::{self, VerifyError},
+    safety::{self, Contact, VerifyError},
     shared::{OpenError, Shared},
-    store::{StoreError, identity, messages, settings},
+    store::{StoreError, identity, messages, settings, verified},
     trust::{self, Fingerprint, TrustError},
 };
 
@@ -166,6 +166,42 @@ impl Client {
     /// [`VerifyError`].
     pub async fn safety_number(&self, account: AccountId) -> Result<SafetyNumber, VerifyError> {
         safety::number(&self.shared, account).await
+    }
+
+    /// Notes that the person compared this number with the other and found it the same. It counts for the account key
+    /// that the number is of: with another key it is gone. Kept on this device alone.
+    ///
+    /// # Errors
+    /// [`VerifyError`]; [`VerifyError::OtherNumber`] if the key changed since the number was asked for.
+    pub async fn mark_verified(&self, account: AccountId, compared: &SafetyNumber) -> Result<(), VerifyError> {
+        let me = self.shared.me().ok_or(VerifyError::NotRegistered)?;
+        let compared = compared.clone();
+        let marked = self
+            .shared
+            .store
+            .write(move |tx| safety::mark(tx, &me, account, &compared));
+        marked.await
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unmark_verified(&self, account: AccountId) -> Result<(), StoreError> {
+        let unmarked = self
+            .shared
+            .store
+            .write(move |tx| verified::unmark(tx, account));
+        unmarked.await
+    }
+
+    /// What this device knows of somebody: stranger or not, compared or not, and whether a changed account key waits
+    /// for an answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn contact(&self, account: AccountId) -> Result<Contact, StoreError> {
+        self.shared.store.read_now(|tx| safety::contact(tx, account))
     }
 
     /// This device, once it is registered or linked.

@@ -104,7 +104,7 @@ pub use outbox::{MAX_TEXT_BYTES, SendError};
 pub use prekeys::UploadError;
 pub use receipts::ReceiptSettings;
 pub use registration::{ConfirmedNumber, RegisterError};
-pub use safety::VerifyError;
+pub use safety::{Contact, VerifyError};
 pub use shared::OpenError;
 pub use store::StoreError;
 pub use transport::{endpoints::EndpointError, http::HttpError};

@@ -1,5 +1,6 @@
 //! Comparing keys with another person: digits to read out, a code to scan.
 
+use rusqlite::Transaction;
 use waxwing_protocol::{
     keys::AccountKey,
     safety_number::{AccountIdentity, SafetyNumber, SafetyNumberError},
@@ -8,11 +9,24 @@ use waxwing_wire::AccountId;
 
 use crate::{
     connection::keeper::{self, FetchError},
+    sessions::Me,
     shared::Shared,
-    store::{StoreError, lists},
+    store::{StoreError, lists, settings, verified},
     transport::http::HttpError,
-    trust::ListError,
+    trust::{Fingerprint, ListError},
 };
+
+/// What this device knows of somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Whether this person wrote to the account or let it in. Whoever did not is a stranger, and gets no receipts.
+    pub let_in: bool,
+    /// Whether the person compared the safety number as it is now ([`Client::mark_verified`](crate::Client::mark_verified)).
+    pub verified: bool,
+    /// An account key that waits for [`Client::trust`](crate::Client::trust), as
+    /// [`Event::AccountKeyChanged`](crate::Event::AccountKeyChanged) told.
+    pub new_key: Option<Fingerprint>,
+}
 
 /// Why there is no safety number.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +44,9 @@ pub enum VerifyError {
     /// The keys of the account are not known here, and the service did not give them.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The number is another one by now: nothing was marked.
+    #[error("the safety number is another one by now; compare it again")]
+    OtherNumber,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,23 +79,61 @@ pub(crate) async fn number(shared: &Shared, account: AccountId) -> Result<Safety
             key(shared, account).await?.ok_or(ListError::Invalid)?
         }
     };
-    let identity = |account: AccountId, key| AccountIdentity {
-        id: account.to_bytes(),
-        key,
-    };
     Ok(SafetyNumber::new(
         &identity(own, ours),
         &identity(account, theirs),
     )?)
 }
 
-/// What is on the way to be trusted, or else what is.
+/// Notes that the person compared this very number. It has to be the number still.
+pub(crate) fn mark(
+    tx: &Transaction<'_>,
+    me: &Me,
+    account: AccountId,
+    compared: &SafetyNumber,
+) -> Result<(), VerifyError> {
+    let own = me.address().account;
+    let ours = current(tx, own)?.ok_or(StoreError::Damaged("own list of devices"))?;
+    let theirs = current(tx, account)?.ok_or(VerifyError::OtherNumber)?;
+    let now = SafetyNumber::new(&identity(own, ours), &identity(account, theirs.clone()))?;
+    if now != *compared {
+        return Err(VerifyError::OtherNumber);
+    }
+    Ok(verified::mark(tx, account, &theirs)?)
+}
+
+/// What is known of somebody.
+pub(crate) fn contact(tx: &Transaction<'_>, account: AccountId) -> Result<Contact, StoreError> {
+    let offered = lists::offered(tx, account)?;
+    let key = current(tx, account)?;
+    Ok(Contact {
+        let_in: settings::is_contact(tx, account)?,
+        verified: match key {
+            Some(key) => verified::is_marked(tx, account, &key)?,
+            None => false,
+        },
+        new_key: offered
+            .map(|list| Fingerprint::of(list.account_key()))
+            .transpose()?,
+    })
+}
+
+fn identity(account: AccountId, key: AccountKey) -> AccountIdentity {
+    AccountIdentity {
+        id: account.to_bytes(),
+        key,
+    }
+}
+
 async fn key(shared: &Shared, account: AccountId) -> Result<Option<AccountKey>, StoreError> {
-    let list = shared.store.read(move |tx| {
-        Ok(match lists::offered(tx, account)? {
-            Some(offered) => Some(offered),
-            None => lists::trusted(tx, account)?,
-        })
-    });
-    Ok(list.await?.map(|list| list.account_key().clone()))
+    shared.store.read(move |tx| current(tx, account)).await
+}
+
+/// What is on the way to be trusted, or else what is.
+fn current(tx: &Transaction<'_>, account: AccountId) -> Result<Option<AccountKey>, StoreError> {
+    let list = match lists::offered(tx, account)? {
+        Some(offered) => Some(offered),
+        None => lists::trusted(tx, account)?,
+    };
+    Ok(list.map(|list| list.account_key().clone()))
 }

@@ -37,7 +37,7 @@ use crate::{
 pub struct Fingerprint(PublicKey);
 
 impl Fingerprint {
-    fn of(key: &AccountKey) -> Result<Self, StoreError> {
+    pub(crate) fn of(key: &AccountKey) -> Result<Self, StoreError> {
         let key = PublicKey::new(key.to_bytes()).map_err(|_| StoreError::Damaged("account key"))?;
         Ok(Self(key))
     }

@@ -36,6 +36,7 @@ mod schema;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod timeline;
+pub(crate) mod verified;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

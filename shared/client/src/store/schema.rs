@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_ask_again.sql"),
     include_str!("migrations/0006_presence.sql"),
     include_str!("migrations/0007_history.sql"),
+    include_str!("migrations/0008_verified.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.

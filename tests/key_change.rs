@@ -127,7 +127,11 @@ async fn who_was_compared_counts_as_compared_until_the_account_key_is_another() 
     assert_eq!(known(&again).new_key, None);
     assert!(!known(&again).verified, "believed is not compared");
     let number = alice.client.safety_number(again.account()).await.unwrap();
-    alice.client.mark_verified(again.account(), &number).await.unwrap();
+    alice
+        .client
+        .mark_verified(again.account(), &number)
+        .await
+        .unwrap();
     assert!(known(&again).verified);
     alice.client.unmark_verified(again.account()).await.unwrap();
     assert!(!known(&again).verified);

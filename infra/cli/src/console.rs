@@ -2,7 +2,10 @@
 //!
 //! Two readers: a person, who gets lines on standard output and progress on standard error, and a program,
 //! which gets one JSON object on standard output and nothing else there. Errors and warnings go to standard
-//! error for both. A reader that went away (`| head`) is no error.
+//! error for both. A reader that went away (`| head`) is no error. A command that fills the screen draws on a
+//! [`Canvas`].
+
+mod canvas;
 
 use std::{
     fmt::Display,
@@ -12,6 +15,8 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+pub use self::canvas::Canvas;
 
 /// How often a spinner turns while nothing else moves it.
 const TICK: Duration = Duration::from_millis(120);

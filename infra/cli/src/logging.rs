@@ -1,6 +1,8 @@
 //! Diagnostics: `tracing` events on standard error, and into a search where a command wants one. The only
 //! place that reads the environment.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The variable with the filter for standard error.
@@ -20,6 +22,14 @@ pub fn begin() {
     let _ = tracing_subscriber::registry()
         .with(to_standard_error())
         .try_init();
+}
+
+/// As [`begin`], for a command that fills the screen: lines in between would spoil it. So events are written only where
+/// standard error goes elsewhere.
+pub fn begin_beside_a_screen() {
+    if !std::io::stderr().is_terminal() {
+        begin();
+    }
 }
 
 /// As [`begin`], and every event of Waxwing's own crates goes to `writer` too, line by line.

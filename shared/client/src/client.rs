@@ -173,7 +173,11 @@ impl Client {
     ///
     /// # Errors
     /// [`VerifyError`]; [`VerifyError::OtherNumber`] if the key changed since the number was asked for.
-    pub async fn mark_verified(&self, account: AccountId, compared: &SafetyNumber) -> Result<(), VerifyError> {
+    pub async fn mark_verified(
+        &self,
+        account: AccountId,
+        compared: &SafetyNumber,
+    ) -> Result<(), VerifyError> {
         let me = self.shared.me().ok_or(VerifyError::NotRegistered)?;
         let compared = compared.clone();
         let marked = self
@@ -188,10 +192,7 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub async fn unmark_verified(&self, account: AccountId) -> Result<(), StoreError> {
-        let unmarked = self
-            .shared
-            .store
-            .write(move |tx| verified::unmark(tx, account));
+        let unmarked = self.shared.store.write(move |tx| verified::unmark(tx, account));
         unmarked.await
     }
 

@@ -1,18 +1,22 @@
-//! `cargo waxwing chat`: a person at a terminal, line by line.
+//! `cargo waxwing chat`: a person at a terminal. [`joining`]: how the device gets into an account. [`screen`]: the terminal
+//! app. [`plain`]: line by line.
 
-mod input;
 mod joining;
+mod plain;
+mod screen;
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf, str::FromStr, time::Duration};
-
-use waxwing_client::{
-    AccountId, ClientConfig, DeviceChange, DisconnectReason, Endpoints, Event, Fingerprint, PhoneNumber,
-    SendError, StoreError,
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
 };
 
-use self::{input::Input, joining::JoiningError};
+use waxwing_client::{AccountId, ClientConfig, Endpoints, Event, PhoneNumber, SendError, StoreError};
+
+use self::joining::JoiningError;
 use crate::{
-    address_book::AddressBook,
     commands::{Outcome, local::DEFAULT_PORT},
     console::{Console, printable},
     logging,
@@ -33,8 +37,9 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// goes on after a restart. A name that was used on this machine can be written to by that name, everybody
 /// else by their account id. Whoever is away gets the messages when they come back.
 ///
-/// Lines are messages, except: /to NAME (whom to write to), /who (who is known here), /verify NAME (the safety number),
-/// /trust NAME (a changed key), /help, /quit.
+/// In a terminal it fills the screen; ? shows its keys. With --plain, or when input or output is no terminal, lines are
+/// messages, except: /to NAME (whom to write to), /who (who is known here), /verify NAME (the safety number), /trust NAME
+/// (a changed key), /help, /quit.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Who you are on this machine: a-z, 0-9 and -, for example alice
@@ -53,6 +58,12 @@ pub struct Args {
     /// which only a service on this machine sends codes to]
     #[arg(long, value_name = "NUMBER")]
     phone: Option<PhoneNumber>,
+    /// Make this a further device of an account you have: asks for the code that its first device shows (Ctrl-O there)
+    #[arg(long, conflicts_with = "phone")]
+    link: bool,
+    /// Line by line, also in a terminal
+    #[arg(long)]
+    plain: bool,
     /// What tokens name as their audience: the template's TokenAudience
     #[arg(long, value_name = "NAME", default_value = AUDIENCE)]
     audience: String,
@@ -84,6 +95,9 @@ pub enum ChatError {
     /// The store failed.
     #[error("the local store failed: {0}")]
     Store(#[from] StoreError),
+    /// The terminal failed.
+    #[error("the terminal failed: {0}; try --plain")]
+    Terminal(#[from] io::Error),
 }
 
 /// Somebody to write to.
@@ -100,7 +114,12 @@ pub enum Peer {
 /// # Errors
 /// [`ChatError`].
 pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
-    logging::begin();
+    let fills_the_screen = !args.plain && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if fills_the_screen {
+        logging::begin_beside_a_screen();
+    } else {
+        logging::begin();
+    }
     std::fs::create_dir_all(&args.data).map_err(|reason| ChatError::Directory {
         directory: args.data.clone(),
         reason,
@@ -115,326 +134,37 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
         ),
     );
     let device = joining::join(&args, config, console).await?;
-    let mut chat = Chat::new(&args, device, console);
-    chat.welcome();
-    if let Some(peer) = args.to {
-        chat.turn_to(peer);
-    }
-    chat.talk().await?;
-    chat.end().await?;
+    let (device, connected) = if fills_the_screen {
+        screen::talk(&args, device, console).await?
+    } else {
+        plain::talk(&args, device, console).await?
+    };
+    end(device, connected, console).await?;
     Ok(Outcome::Kept)
 }
 
-/// One person at a terminal.
-struct Chat<'console> {
-    console: &'console Console,
-    book: AddressBook,
-    directory: PathBuf,
-    name: Name,
-    device: Device,
-    to: Option<AccountId>,
-    /// Names by account, as last read from the book.
-    names: BTreeMap<AccountId, Name>,
-    link: Link,
-    /// Account keys that wait for an answer.
-    changed: BTreeMap<AccountId, Fingerprint>,
-}
-
-/// How things stand with the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    /// The first attempt is on its way.
-    Opening,
-    /// Connected.
-    Open,
-    /// Lost, or not to be had.
-    Broken,
-}
-
-impl<'console> Chat<'console> {
-    fn new(args: &Args, device: Device, console: &'console Console) -> Self {
-        Self {
-            console,
-            book: AddressBook::in_directory(&args.data),
-            directory: args.data.clone(),
-            name: args.name.clone(),
-            device,
-            to: None,
-            names: BTreeMap::new(),
-            link: Link::Opening,
-            changed: BTreeMap::new(),
-        }
-    }
-
-    fn welcome(&mut self) {
-        let account = self.device.address.account;
-        if let Err(error) = self.book.enter(&self.name, account) {
-            self.note(format_args!("{} is not in the address book: {error}", self.name));
-        }
-        self.note(format_args!(
-            "You are {}, account {account}. /help says what there is.",
-            self.name
-        ));
-    }
-
-    /// Passes lines to the service and events to the terminal, until one of them ends.
-    async fn talk(&mut self) -> Result<(), ChatError> {
-        let mut events = self.device.client.events().await?;
-        let mut lines = input::lines();
-        self.device.client.connect();
-        loop {
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(event) => self.show(event),
-                    None => break,
-                },
-                line = lines.recv() => match line.map(|line| line.parse::<Input>()) {
-                    Some(Ok(Input::Text(text))) => self.send(&text).await?,
-                    Some(Ok(Input::To(peer))) => self.turn_to(peer),
-                    Some(Ok(Input::Who)) => self.who(),
-                    Some(Ok(Input::Verify(peer))) => self.verify(peer).await,
-                    Some(Ok(Input::Trust(peer))) => self.trust(peer).await,
-                    Some(Ok(Input::Help)) => self.help(),
-                    Some(Ok(Input::Nothing)) => {}
-                    Some(Err(error)) => self.note(error),
-                    Some(Ok(Input::Quit)) | None => break,
-                },
-                _ = tokio::signal::ctrl_c() => break,
+/// Leaves the outbox a moment to get empty, and closes.
+async fn end(device: Device, connected: bool, console: &Console) -> Result<(), ChatError> {
+    let mut events = device.client.observe().await?;
+    let emptied = async {
+        while connected && device.client.pending()? > 0 {
+            if let None | Some(Event::Disconnected { .. }) = events.next().await {
+                break;
             }
         }
-        events.confirm().await;
-        Ok(())
-    }
-
-    async fn send(&self, text: &str) -> Result<(), ChatError> {
-        let Some(to) = self.to else {
-            self.note("Whom to? Say /to NAME first, or start with --to NAME.");
-            return Ok(());
-        };
-        match self.device.client.send_text(to, text).await {
-            Err(error @ SendError::Store(_)) => return Err(error.into()),
-            Err(error) => self.note(format_args!("Not sent: {error}")),
-            Ok(_) if self.link == Link::Broken => self.note("Not connected: it waits in the outbox."),
-            Ok(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Leaves the outbox a moment to get empty, and closes.
-    async fn end(self) -> Result<(), ChatError> {
-        let mut events = self.device.client.observe().await?;
-        let emptied = async {
-            while self.link != Link::Broken && self.device.client.pending()? > 0 {
-                if let None | Some(Event::Disconnected { .. }) = events.next().await {
-                    break;
-                }
-            }
-            Ok::<_, StoreError>(())
-        };
-        if let Ok(emptied) = tokio::time::timeout(LAST_WAIT, emptied).await {
-            emptied?;
-        }
-        let pending = self.device.client.pending()?;
-        if pending > 0 {
-            self.note(format_args!(
-                "Left in the outbox: {pending}. It goes when you are back."
-            ));
-        }
-        self.device.client.close().await?;
-        Ok(())
-    }
-
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Message(message) if message.from == self.device.address => {}
-            Event::Message(message) => {
-                let from = self.name_of(message.from.account);
-                self.console
-                    .say(format_args!("{from}: {}", printable(&message.text)));
-            }
-            Event::Connected => {
-                self.link = Link::Open;
-                self.note("Connected.");
-            }
-            Event::Disconnected { reason, .. } => self.show_disconnected(&reason),
-            Event::Handshake {
-                peer,
-                one_time_prekey,
-                ..
-            } => {
-                let peer = self.name_of(peer.account);
-                let how = if one_time_prekey { "with" } else { "without" };
-                self.note(format_args!(
-                    "A session with {peer} was opened, {how} a one-time prekey."
-                ));
-            }
-            Event::Gap { from, missing } => {
-                let from = self.name_of(from.account);
-                let count = missing.end().saturating_sub(*missing.start()).saturating_add(1);
-                self.note(format_args!("{count} messages of {from} are missing here."));
-            }
-            Event::Failed { reason, .. } => self.note(format_args!("A message was not sent: {reason}.")),
-            Event::Undecryptable { envelope, reason } => {
-                let from = self.name_of(envelope.from.account);
-                self.note(format_args!("A message of {from} could not be read: {reason}."));
-            }
-            Event::AccountKeyChanged { account, fingerprint } => self.show_key_change(account, fingerprint),
-            Event::DevicesChanged { account, changes } => {
-                let whose = self.name_of(account);
-                self.note(format_args!("{whose}'s devices changed: {}.", told(&changes)));
-            }
-            Event::UnlistedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "The service presents a device that {whose} did not sign. Nothing is sent to it."
-                ));
-            }
-            Event::ClonedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "A device of {whose} runs twice, from a copy. They had better remove it and link it anew."
-                ));
-            }
-            Event::RegistrationAttempted => {
-                self.note("Somebody tried to register your number and did not have your PIN.");
-            }
-            Event::Removed { .. } => self.note("This device is not in your account any more."),
-            _ => {}
-        }
-    }
-
-    fn show_key_change(&mut self, account: AccountId, fingerprint: Fingerprint) {
-        let whose = self.name_of(account);
-        self.note(format_args!(
-            "{whose} has another account key than before. Nothing is sent to them until you say /trust {whose}. \
-             Ask them first: /verify {whose} shows the number to compare."
-        ));
-        self.changed.insert(account, fingerprint);
-    }
-
-    fn show_disconnected(&mut self, reason: &DisconnectReason) {
-        let was = std::mem::replace(&mut self.link, Link::Broken);
-        if matches!(reason, DisconnectReason::Unauthorized) {
-            self.note(format_args!(
-                "The service does not know this device. If the service started afresh since, remove {} and its \
-                 companions, and start again.",
-                self.directory.join(format!("{}.db", self.name)).display(),
-            ));
-        } else if was != Link::Broken {
-            self.note(format_args!(
-                "Not connected: {reason}. What you write waits in the outbox."
-            ));
-        }
-    }
-
-    /// Shows the number to compare with somebody.
-    async fn verify(&mut self, peer: Peer) {
-        let Ok(Some(account)) = self.find(&peer) else {
-            return self.note(format_args!("Nobody is called {peer} here."));
-        };
-        match self.device.client.safety_number(account).await {
-            Ok(number) => {
-                self.note(format_args!(
-                    "Your safety number with {peer}, the same on both sides:"
-                ));
-                self.note(&number);
-                self.note(format_args!("To scan: {}", number.code()));
-            }
-            Err(error) => self.note(format_args!("There is no safety number: {error}")),
-        }
-    }
-
-    /// Believes a changed account key.
-    async fn trust(&mut self, peer: Peer) {
-        let Ok(Some(account)) = self.find(&peer) else {
-            return self.note(format_args!("Nobody is called {peer} here."));
-        };
-        let Some(fingerprint) = self.changed.get(&account).copied() else {
-            return self.note(format_args!("The key of {peer} did not change."));
-        };
-        match self.device.client.trust(account, fingerprint).await {
-            Ok(()) => {
-                self.changed.remove(&account);
-                self.note(format_args!("You trust {peer}'s new key."));
-            }
-            Err(error) => self.note(format_args!("Not trusted: {error}")),
-        }
-    }
-
-    fn find(&self, peer: &Peer) -> io::Result<Option<AccountId>> {
-        match peer {
-            Peer::Account(account) => Ok(Some(*account)),
-            Peer::Name(name) => self.book.find(name),
-        }
-    }
-
-    fn turn_to(&mut self, peer: Peer) {
-        match self.find(&peer) {
-            Ok(Some(account)) if account == self.device.address.account => {
-                self.note("That is you. /who says who else is known here.");
-            }
-            Ok(Some(account)) => {
-                self.to = Some(account);
-                self.note(format_args!("You write to {peer}."));
-            }
-            Ok(None) => self.note(format_args!(
-                "Nobody is called {peer} on this machine yet. Start `cargo waxwing chat --as {peer}` once, then say /to {peer}."
-            )),
-            Err(error) => self.note(format_args!("The address book's entry for {peer} cannot be read: {error}")),
-        }
-    }
-
-    fn who(&mut self) {
-        self.read_names();
-        for (account, name) in &self.names {
-            let note = if *account == self.device.address.account {
-                "  (you)"
-            } else if Some(*account) == self.to {
-                "  (you write to them)"
-            } else {
-                ""
-            };
-            self.note(format_args!("{name:<16}{account}{note}"));
-        }
-    }
-
-    fn help(&self) {
-        for line in input::HELP {
-            self.note(line);
-        }
-    }
-
-    /// A name for an account: as in the book, or else its id.
-    fn name_of(&mut self, account: AccountId) -> String {
-        if !self.names.contains_key(&account) {
-            self.read_names();
-        }
-        self.names
-            .get(&account)
-            .map_or_else(|| account.to_string(), Name::to_string)
-    }
-
-    fn read_names(&mut self) {
-        match self.book.everybody() {
-            Ok(names) => self.names = names,
-            Err(error) => self.note(format_args!("The address book cannot be read: {error}")),
-        }
-    }
-
-    fn note(&self, note: impl fmt::Display) {
-        self.console.say(format_args!("-- {note}"));
-    }
-}
-
-/// Changes in words.
-fn told(changes: &[DeviceChange]) -> String {
-    let word = |change: &DeviceChange| match change {
-        DeviceChange::Added(device) => format!("device {device} came"),
-        DeviceChange::Removed(device) => format!("device {device} is gone"),
-        DeviceChange::Replaced(device) => format!("device {device} was set up anew"),
-        _ => "something else".to_owned(),
+        Ok::<_, StoreError>(())
     };
-    changes.iter().map(word).collect::<Vec<_>>().join(", ")
+    if let Ok(emptied) = tokio::time::timeout(LAST_WAIT, emptied).await {
+        emptied?;
+    }
+    let pending = device.client.pending()?;
+    if pending > 0 {
+        console.say(format_args!(
+            "-- Left in the outbox: {pending}. It goes when you are back."
+        ));
+    }
+    device.client.close().await?;
+    Ok(())
 }
 
 /// The service at these addresses, or on this machine.

@@ -1,14 +1,21 @@
 //! How the device of a person at a terminal gets into an account: once, by phone number and code.
 
-use std::io::BufRead;
+use std::{io::BufRead, time::Duration};
 
-use waxwing_client::{Client, ClientConfig, Code, PhoneNumber, RegisterError};
+use waxwing_client::{
+    Client, ClientConfig, Code, DeviceAddress, DeviceName, LinkError, NameError, PhoneNumber, RegisterError,
+    StoreError,
+};
+use zeroize::Zeroizing;
 
 use super::Args;
 use crate::{
     console::Console,
     people::{self, Device, PeopleError, fictional_number},
 };
+
+/// How often a device that is being linked looks whether its keys are made.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why a device did not get in.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +32,15 @@ pub enum JoiningError {
     /// No code came, or none was typed.
     #[error("there is no code; start again to get another")]
     NoCode,
+    /// It was not linked.
+    #[error("the device was not linked: {0}")]
+    Link(#[from] LinkError),
+    /// No account has a device of that name.
+    #[error("the device cannot be called that: {0}")]
+    Name(#[from] NameError),
+    /// Its store failed.
+    #[error("the local store failed: {0}")]
+    Store(#[from] StoreError),
     /// The terminal cannot be read.
     #[error("the terminal cannot be read: {0}")]
     Terminal(#[from] std::io::Error),
@@ -41,6 +57,7 @@ pub(super) async fn join(
     let client = people::open(&name, config).await?;
     let address = match client.address() {
         Some(address) => address,
+        None if args.link => link(&client, &name, console).await?,
         None => {
             let refused = |error| PeopleError::Register(name.clone(), error);
             if let Some(number) = &args.phone {
@@ -57,6 +74,29 @@ pub(super) async fn join(
         client,
         address,
     })
+}
+
+/// Takes a place in an account that another device offers, and waits until that has answered.
+async fn link(client: &Client, name: &str, console: &Console) -> Result<DeviceAddress, JoiningError> {
+    console.say(
+        "Press Ctrl-O in the chat of the account's first device, offer a place, and type the code it shows:",
+    );
+    let code = Zeroizing::new(typed_line().await?);
+    let called = DeviceName::new(name)?;
+    let linking = client.link(code.trim(), &called);
+    tokio::pin!(linking);
+    let mut shown = false;
+    loop {
+        tokio::select! {
+            linked = &mut linking => return Ok(linked?),
+            () = tokio::time::sleep(LOOK_AGAIN), if !shown => {
+                if let Some(fingerprint) = client.fingerprint()? {
+                    console.say(format_args!("The other device asks for this one, and shows: {fingerprint}"));
+                    shown = true;
+                }
+            }
+        }
+    }
 }
 
 /// Finds a number set aside for fiction that nobody has yet.
@@ -115,12 +155,19 @@ fn outbox_url(http_url: &str) -> Option<String> {
 }
 
 async fn typed_code() -> Result<Code, JoiningError> {
+    typed_line()
+        .await?
+        .trim()
+        .parse()
+        .map_err(|_| JoiningError::NoCode)
+}
+
+async fn typed_line() -> Result<String, JoiningError> {
     let reading = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
     });
-    let line = reading.await.map_err(|_| JoiningError::NoCode)??;
-    line.trim().parse().map_err(|_| JoiningError::NoCode)
+    Ok(reading.await.map_err(|_| JoiningError::NoCode)??)
 }
 
 #[cfg(test)]

@@ -1,0 +1,455 @@
+//! What keys do.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use waxwing_client::{AccountId, OwnDevice, Pin};
+use zeroize::Zeroizing;
+
+use super::{
+    app::{App, Pane},
+    dialogs::{Compared, Devices, Dialog, HELP, SETTINGS, Verify},
+    editor::Editor,
+    layout,
+    tasks::Task,
+};
+
+/// A key was pressed.
+pub(super) fn press(app: &mut App, key: KeyEvent) -> Vec<Task> {
+    if key.modifiers.contains(KeyModifiers::CONTROL)
+        && let KeyCode::Char(letter) = key.code
+        && let Some(tasks) = command(app, letter)
+    {
+        return tasks;
+    }
+    if key.code == KeyCode::F(1) {
+        app.dialog = Some(Dialog::Help(0));
+        return Vec::new();
+    }
+    if app.dialog.is_some() {
+        return press_in_dialog(app, key);
+    }
+    match app.pane {
+        Pane::List => press_in_list(app, key),
+        Pane::Talk => press_in_talk(app, key),
+    }
+}
+
+/// What works everywhere.
+fn command(app: &mut App, letter: char) -> Option<Vec<Task>> {
+    let tasks = match letter {
+        'q' | 'c' => {
+            app.quits = true;
+            Vec::new()
+        }
+        'r' => vec![Task::Connect],
+        'n' => {
+            app.dialog = Some(Dialog::New {
+                typed: Editor::default(),
+                refused: None,
+            });
+            Vec::new()
+        }
+        'v' => {
+            let account = app.chosen.filter(|account| *account != app.me.account)?;
+            verify(app, account)
+        }
+        't' => {
+            let talk = app.talk()?;
+            if talk.contact.new_key.is_some() {
+                app.dialog = Some(Dialog::Trust(talk.account));
+            } else {
+                app.say("Their account key did not change.");
+            }
+            Vec::new()
+        }
+        'y' => {
+            let stranger = app
+                .talk()
+                .filter(|talk| !talk.contact.let_in && talk.newest.is_some());
+            stranger
+                .map(|talk| Task::LetIn(talk.account))
+                .into_iter()
+                .collect()
+        }
+        'o' => {
+            app.dialog = Some(Dialog::Devices(Devices::default()));
+            vec![Task::Devices]
+        }
+        's' => {
+            app.dialog = Some(Dialog::Settings(0));
+            vec![Task::Settings]
+        }
+        _ => return None,
+    };
+    Some(tasks)
+}
+
+fn verify(app: &mut App, account: AccountId) -> Vec<Task> {
+    app.dialog = Some(Dialog::Verify(Verify {
+        account,
+        number: None,
+        as_code: false,
+        compared: None,
+    }));
+    vec![Task::SafetyNumber(account)]
+}
+
+fn press_in_list(app: &mut App, key: KeyEvent) -> Vec<Task> {
+    match key.code {
+        KeyCode::Up | KeyCode::BackTab => step(app, -1),
+        KeyCode::Down | KeyCode::Tab => step(app, 1),
+        KeyCode::Enter | KeyCode::Right if app.chosen.is_some() => {
+            app.pane = Pane::Talk;
+            Vec::new()
+        }
+        KeyCode::Esc => {
+            app.alerts.pop_back();
+            Vec::new()
+        }
+        KeyCode::Char('?') => {
+            app.dialog = Some(Dialog::Help(0));
+            Vec::new()
+        }
+        KeyCode::Char(_)
+            if app.chosen.is_some() && key.modifiers.difference(KeyModifiers::SHIFT).is_empty() =>
+        {
+            app.pane = Pane::Talk;
+            press_in_talk(app, key)
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn press_in_talk(app: &mut App, key: KeyEvent) -> Vec<Task> {
+    let page = layout::message_height(app).saturating_sub(1).max(1);
+    match key.code {
+        KeyCode::Esc if !app.alerts.is_empty() => {
+            app.alerts.pop_back();
+        }
+        KeyCode::Esc => app.pane = Pane::List,
+        KeyCode::Tab => return step(app, 1),
+        KeyCode::BackTab => return step(app, -1),
+        KeyCode::Up => scroll(app, 1, true),
+        KeyCode::Down => scroll(app, 1, false),
+        KeyCode::PageUp => scroll(app, page, true),
+        KeyCode::PageDown => scroll(app, page, false),
+        KeyCode::Char('?') if app.talk().is_some_and(|talk| talk.draft.is_empty()) => {
+            app.dialog = Some(Dialog::Help(0));
+        }
+        KeyCode::Enter if key.modifiers.contains(KeyModifiers::ALT) => return write(app, "\n"),
+        KeyCode::Enter => return send(app),
+        _ => return edit_draft(app, key),
+    }
+    Vec::new()
+}
+
+/// Goes to the next conversation, or the one before.
+fn step(app: &mut App, by: isize) -> Vec<Task> {
+    let at = app.talks.iter().position(|talk| Some(talk.account) == app.chosen);
+    let to = at.map_or(Some(0), |at| at.checked_add_signed(by));
+    let to = to.and_then(|to| app.talks.get(to)).map(|talk| talk.account);
+    to.map_or_else(Vec::new, |account| app.choose(account))
+}
+
+/// Goes further up, to what was read before, or down again.
+fn scroll(app: &mut App, by: usize, up: bool) {
+    let most = if up {
+        layout::height(app).saturating_sub(layout::message_height(app))
+    } else {
+        0
+    };
+    let Some(talk) = app.talk_mut() else { return };
+    if !up {
+        talk.scroll = talk.scroll.saturating_sub(by);
+        return;
+    }
+    let wanted = talk.scroll.saturating_add(by);
+    talk.wants_earlier = talk.more && wanted >= most;
+    talk.scroll = wanted.min(most);
+}
+
+fn send(app: &mut App) -> Vec<Task> {
+    let Some(talk) = app.talk_mut() else {
+        return Vec::new();
+    };
+    if talk.draft.text().trim().is_empty() {
+        return Vec::new();
+    }
+    vec![Task::Send {
+        account: talk.account,
+        text: talk.draft.take(),
+    }]
+}
+
+/// Writes into the draft.
+fn write(app: &mut App, text: &str) -> Vec<Task> {
+    change_draft(app, |draft| draft.insert(text))
+}
+
+fn edit_draft(app: &mut App, key: KeyEvent) -> Vec<Task> {
+    change_draft(app, |draft| {
+        edit(draft, key, true);
+    })
+}
+
+/// Changes the draft, and tells the other that somebody types if that is so.
+fn change_draft(app: &mut App, change: impl FnOnce(&mut Editor)) -> Vec<Task> {
+    let Some(talk) = app.talk_mut() else {
+        return Vec::new();
+    };
+    let before = talk.draft.text();
+    change(&mut talk.draft);
+    if talk.draft.text() == before {
+        return Vec::new();
+    }
+    vec![Task::Typing {
+        account: talk.account,
+        typing: !talk.draft.is_empty(),
+    }]
+}
+
+/// Keys of an input line.
+fn edit(editor: &mut Editor, key: KeyEvent, several_lines: bool) {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    match key.code {
+        KeyCode::Char('j') if control && several_lines => editor.insert("\n"),
+        KeyCode::Char('a') if control => editor.home(),
+        KeyCode::Char('e') if control => editor.end(),
+        KeyCode::Char('w') if control => editor.delete_word(),
+        KeyCode::Char('u') if control => editor.delete_to_start(),
+        KeyCode::Char(character) if !control && !alt => editor.insert(character.encode_utf8(&mut [0; 4])),
+        KeyCode::Backspace if control || alt => editor.delete_word(),
+        KeyCode::Backspace => editor.backspace(),
+        KeyCode::Delete => editor.delete(),
+        KeyCode::Left if control || alt => editor.word_left(),
+        KeyCode::Right if control || alt => editor.word_right(),
+        KeyCode::Left => editor.left(),
+        KeyCode::Right => editor.right(),
+        KeyCode::Home => editor.home(),
+        KeyCode::End => editor.end(),
+        _ => {}
+    }
+}
+
+/// Text was pasted: into what is typed, or as the code of another person to compare.
+pub(super) fn paste(app: &mut App, text: &str) -> Vec<Task> {
+    match &mut app.dialog {
+        None => {
+            if app.chosen.is_some() {
+                app.pane = Pane::Talk;
+            }
+            return write(app, text);
+        }
+        Some(Dialog::New { typed, refused }) | Some(Dialog::Pin { typed, refused }) => {
+            *refused = None;
+            typed.insert(text.trim());
+        }
+        Some(Dialog::Verify(verify)) => compare(verify, text.trim()),
+        Some(_) => {}
+    }
+    Vec::new()
+}
+
+/// Compares what the other person shows.
+fn compare(verify: &mut Verify, text: &str) {
+    use waxwing_client::Comparison;
+    let Some(Ok(number)) = &verify.number else {
+        return;
+    };
+    let compared = number.compare_code(text).or_else(|_| number.compare_digits(text));
+    verify.compared = Some(match compared {
+        Ok(Comparison::Match) => Compared::Same,
+        Ok(Comparison::Mismatch) => Compared::Not("They differ: somebody may read along. Find out why."),
+        Ok(Comparison::OtherPerson) => Compared::Not("That is the number of other people."),
+        Ok(Comparison::OtherVersion) => Compared::Not("One of you has to update the app first."),
+        Err(_) => Compared::Not("That is neither 60 digits nor the text of a code."),
+    });
+}
+
+fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
+    let Some(mut dialog) = app.dialog.take() else {
+        return Vec::new();
+    };
+    if key.code == KeyCode::Esc {
+        return close(app, dialog);
+    }
+    let mut tasks = Vec::new();
+    let stays = match &mut dialog {
+        Dialog::Help(line) => {
+            match key.code {
+                KeyCode::Down | KeyCode::PageDown => *line = (*line + 1).min(HELP.len()),
+                KeyCode::Up | KeyCode::PageUp => *line = line.saturating_sub(1),
+                _ => {}
+            }
+            !matches!(key.code, KeyCode::Char('?' | 'q') | KeyCode::Enter)
+        }
+        Dialog::New { typed, refused } => {
+            if key.code == KeyCode::Enter {
+                match typed.text().trim().parse() {
+                    Ok(peer) => tasks.push(Task::Find(peer)),
+                    Err(error) => *refused = Some(error),
+                }
+            } else {
+                *refused = None;
+                edit(typed, key, false);
+            }
+            true
+        }
+        Dialog::Verify(verify) => press_in_verify(app, verify, key, &mut tasks),
+        Dialog::Trust(account) => press_in_trust(app, *account, key, &mut tasks),
+        Dialog::Devices(devices) => press_in_devices(app, devices, key, &mut tasks),
+        Dialog::Settings(line) => press_in_settings(app, line, key, &mut tasks),
+        Dialog::Pin { typed, refused } => press_in_pin(typed, refused, key, &mut tasks),
+    };
+    // Whatever was pressed may have opened another.
+    if stays && app.dialog.is_none() {
+        app.dialog = Some(dialog);
+    }
+    tasks
+}
+
+/// Leaves a dialog. What lies under it comes first.
+fn close(app: &mut App, dialog: Dialog) -> Vec<Task> {
+    match dialog {
+        Dialog::Devices(mut devices) if devices.code.is_some() || devices.to_end.is_some() => {
+            devices.code = None;
+            devices.to_end = None;
+            app.dialog = Some(Dialog::Devices(devices));
+        }
+        Dialog::Verify(mut verify) if verify.as_code => {
+            verify.as_code = false;
+            app.dialog = Some(Dialog::Verify(verify));
+        }
+        Dialog::Pin { .. } => app.dialog = Some(Dialog::Settings(SETTINGS - 2)),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn press_in_verify(app: &mut App, verify: &mut Verify, key: KeyEvent, tasks: &mut Vec<Task>) -> bool {
+    let account = verify.account;
+    let is_verified = app
+        .talks
+        .iter()
+        .any(|talk| talk.account == account && talk.contact.verified);
+    match key.code {
+        KeyCode::Char('c') => verify.as_code = !verify.as_code,
+        KeyCode::Char('m') if is_verified => tasks.push(Task::UnmarkVerified(account)),
+        KeyCode::Char('m') => {
+            if let Some(Ok(number)) = &verify.number {
+                let number = number.as_ref().clone();
+                tasks.push(Task::MarkVerified { account, number });
+            }
+        }
+        _ => {}
+    }
+    true
+}
+
+fn press_in_trust(app: &mut App, account: AccountId, key: KeyEvent, tasks: &mut Vec<Task>) -> bool {
+    match key.code {
+        KeyCode::Char('v') => {
+            tasks.extend(verify(app, account));
+            false
+        }
+        KeyCode::Char('t') => {
+            let new_key = app
+                .talks
+                .iter()
+                .find(|talk| talk.account == account)
+                .and_then(|talk| talk.contact.new_key);
+            if let Some(fingerprint) = new_key {
+                tasks.push(Task::Trust { account, fingerprint });
+            }
+            false
+        }
+        _ => true,
+    }
+}
+
+fn press_in_devices(app: &mut App, devices: &mut Devices, key: KeyEvent, tasks: &mut Vec<Task>) -> bool {
+    if let Some(device) = devices.to_end {
+        if key.code == KeyCode::Char('y') {
+            tasks.push(Task::Revoke(device));
+        }
+        devices.to_end = None;
+        return true;
+    }
+    let chosen: Option<&OwnDevice> = devices.devices.get(devices.line);
+    match key.code {
+        KeyCode::Up => devices.line = devices.line.saturating_sub(1),
+        KeyCode::Down if devices.line + 1 < devices.devices.len() => devices.line += 1,
+        KeyCode::Char('l') => {
+            devices.as_text = false;
+            tasks.push(Task::OfferLink);
+        }
+        KeyCode::Char('t') => devices.as_text = !devices.as_text,
+        KeyCode::Char('e') => devices.to_end = chosen.map(|device| device.address.device),
+        KeyCode::Char(answer @ ('a' | 'd')) => {
+            let newcomer = app.newcomers.iter_mut().find(|newcomer| !newcomer.answered);
+            if let Some(newcomer) = newcomer {
+                newcomer.answered = true;
+                devices.code = None;
+                tasks.push(Task::AnswerLink {
+                    request: newcomer.request,
+                    accept: answer == 'a',
+                });
+            }
+        }
+        _ => {}
+    }
+    true
+}
+
+fn press_in_settings(app: &mut App, line: &mut usize, key: KeyEvent, tasks: &mut Vec<Task>) -> bool {
+    match key.code {
+        KeyCode::Up => *line = line.saturating_sub(1),
+        KeyCode::Down => *line = (*line + 1).min(SETTINGS - 1),
+        KeyCode::Char(' ') | KeyCode::Enter => {
+            let mut receipts = app.receipts;
+            match *line {
+                0 => {
+                    receipts.delivered = !receipts.delivered;
+                    tasks.push(Task::SetReceipts(receipts));
+                }
+                1 => {
+                    receipts.read = !receipts.read;
+                    tasks.push(Task::SetReceipts(receipts));
+                }
+                2 => tasks.push(Task::SharePresence(!app.presence)),
+                3 => {
+                    app.dialog = Some(Dialog::Pin {
+                        typed: Editor::default(),
+                        refused: None,
+                    });
+                }
+                _ => tasks.push(Task::RemoveLock),
+            }
+        }
+        _ => {}
+    }
+    true
+}
+
+fn press_in_pin(
+    typed: &mut Editor,
+    refused: &mut Option<String>,
+    key: KeyEvent,
+    tasks: &mut Vec<Task>,
+) -> bool {
+    if key.code != KeyCode::Enter {
+        *refused = None;
+        edit(typed, key, false);
+        return true;
+    }
+    match Pin::new(&Zeroizing::new(typed.take())) {
+        Ok(pin) => {
+            tasks.push(Task::SetLock(pin));
+            false
+        }
+        Err(error) => {
+            *refused = Some(error.to_string());
+            true
+        }
+    }
+}

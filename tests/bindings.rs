@@ -265,7 +265,7 @@ const LEFT_OUT: [(&str, &str); 4] = [
 
 /// What the bindings do not have yet: calls, and cases under the name of their enum. An app in another language can do
 /// without until it is bound; nothing else may be missing.
-const NOT_YET: [&str; 19] = [
+const NOT_YET: [&str; 20] = [
     "clear_push_token",
     "contact",
     "end_history",
@@ -285,6 +285,7 @@ const NOT_YET: [&str; 19] = [
     "Event::PushTokenRefused",
     "Event::Renewed",
     "UndecryptableReason::OwnDevicesOnly",
+    "VerifyError::OtherNumber",
 ];
 
 #[test]

@@ -9,11 +9,12 @@ const TIME_OF_THE_SAMPLES: u64 = 1_767_261_600;
 
 /// The events in the order of their story, each with what its answer must hold: a status for HTTP, the type of
 /// the reply frame for a route that replies.
-const STORY: [(&str, Answer); 20] = [
+const STORY: [(&str, Answer); 22] = [
     ("challenge", Answer::Status(200)),
     ("confirm", Answer::Status(200)),
     ("register", Answer::Status(200)),
     ("lock", Answer::Status(200)),
+    ("subscribe", Answer::Status(200)),
     ("offer", Answer::Status(200)),
     ("link", Answer::Status(200)),
     ("answer", Answer::Status(200)),
@@ -29,6 +30,7 @@ const STORY: [(&str, Answer); 20] = [
     ("ack", Answer::Frame("acked")),
     ("reject", Answer::Frame("error")),
     ("disconnect", Answer::Status(200)),
+    ("wake", Answer::Holds("alerted")),
     ("revoke", Answer::Status(200)),
 ];
 
@@ -36,6 +38,8 @@ enum Answer {
     Status(u16),
     Allow,
     Frame(&'static str),
+    /// For nobody but the log.
+    Holds(&'static str),
 }
 
 fn event(name: &str) -> Value {
@@ -52,6 +56,7 @@ fn check(name: &str, expected: &Answer, answer: &Value) {
                 "{name} → {answer}"
             );
         }
+        Answer::Holds(field) => assert_eq!(answer[field], 0, "{name} → {answer}"),
         Answer::Frame(kind) => {
             let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
             assert_eq!(body["type"], *kind, "{name} → {body}");

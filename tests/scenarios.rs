@@ -23,6 +23,7 @@ mod poison;
 mod prekey_life;
 mod presence;
 mod processes;
+mod push;
 mod receipts;
 mod reconnect;
 mod reference_decoder;

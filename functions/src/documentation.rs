@@ -5,14 +5,15 @@ use waxwing_wire::{ErrorCode, limits};
 const API: &str = include_str!("../../docs/api.md");
 
 /// Every code. The match makes the compiler ask for a new one here.
-const CODES: [ErrorCode; 25] = {
+const CODES: [ErrorCode; 28] = {
     use ErrorCode::*;
     const fn known(code: ErrorCode) -> ErrorCode {
         match code {
             Malformed | UnknownAction | Unauthorized | UnknownAccount | AccountTaken | FirstDeviceOnly
             | TooManyDevices | TooLarge | InvalidKey | InvalidSignature | MessageIdReused | StalePrekey
             | PrekeyConflict | KeysDiffer | InvalidPhone | WrongCode | InvalidTicket | RegistrationLocked
-            | WrongPin | InvalidList | StaleList | InvalidLink | RateLimited | Unavailable | Internal => code,
+            | WrongPin | InvalidList | StaleList | InvalidLink | InvalidPushToken | PushTokenTaken
+            | PushNotOffered | RateLimited | Unavailable | Internal => code,
         }
     }
     [
@@ -38,6 +39,9 @@ const CODES: [ErrorCode; 25] = {
         InvalidList,
         StaleList,
         InvalidLink,
+        InvalidPushToken,
+        PushTokenTaken,
+        PushNotOffered,
         RateLimited,
         Unavailable,
         Internal,
@@ -87,6 +91,8 @@ fn the_documented_limits_are_those_of_the_contract() {
     let skew = limits::MAX_CLOCK_SKEW_SECONDS;
     let days = limits::MESSAGE_LIFE_SECONDS / (24 * 60 * 60);
     let prekeys = limits::MAX_ONE_TIME_PREKEYS_PER_UPLOAD;
+    let push_token = thousands(limits::MAX_PUSH_TOKEN_BYTES);
+    let pause = limits::ALERT_PAUSE_SECONDS / 60;
     let (accounts, per_send) = (limits::MAX_ACCOUNTS_PER_SEND, limits::MAX_ENVELOPES_PER_SEND);
     let messages = limits::MAX_MESSAGES_PER_SEND;
     for row in [
@@ -117,6 +123,8 @@ fn the_documented_limits_are_those_of_the_contract() {
         format!("| one-time prekeys of one request | {prekeys} |"),
         format!("| prekeys count as low | {} or fewer left |", limits::PREKEYS_LOW),
         format!("| life of an undelivered message | {days} days |"),
+        format!("| push token | {push_token} bytes |"),
+        format!("| alerts of a device that stays away | one in {pause} minutes |"),
         format!("| token | {token} bytes, {life} seconds, clocks off by {skew} seconds |"),
     ] {
         assert!(API.contains(&row), "{row}");

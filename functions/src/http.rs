@@ -133,7 +133,7 @@ mod tests {
     use waxwing_wire::{
         AccountId, answer::AnswerRequest, challenge::ChallengeRequest, check::CheckRequest,
         confirm::ConfirmRequest, link::LinkRequest, lock::LockRequest, offer::OfferRequest,
-        register::RegisterRequest, revoke::RevokeRequest, upload::UploadRequest,
+        register::RegisterRequest, revoke::RevokeRequest, subscribe::SubscribeRequest, upload::UploadRequest,
     };
 
     use super::*;
@@ -172,6 +172,8 @@ mod tests {
         assert_eq!(link, expected("link"));
         let upload: UploadRequest = request("upload").body().unwrap();
         assert_eq!(upload, expected("upload"));
+        let subscribe: SubscribeRequest = request("subscribe").body().unwrap();
+        assert_eq!(subscribe, expected("subscribe"));
         let account: AccountId = request("fetch").parameter("userId").unwrap();
         assert_eq!(account, register.account);
     }

@@ -30,7 +30,9 @@ mod register;
 mod reject;
 mod revoke;
 mod send;
+mod subscribe;
 mod upload;
+mod wake;
 mod websocket;
 
 #[cfg(test)]
@@ -65,6 +67,8 @@ pub enum Trigger {
         /// The path, its parameters in braces.
         path: &'static str,
     },
+    /// The clock.
+    Schedule,
 }
 
 /// One Lambda function.
@@ -96,6 +100,9 @@ pub enum FunctionError {
     /// The authorizer could not look the device up. API Gateway turns it into 500.
     #[error("the device could not be looked up")]
     Unavailable,
+    /// What the clock asks for could not be done to its end. Lambda asks again.
+    #[error("the run could not be finished")]
+    Unfinished,
 }
 
 const fn function(name: &'static str, trigger: Trigger, handler: Handler) -> Function {
@@ -154,6 +161,8 @@ pub const FUNCTIONS: &[Function] = &[
     function("upload", on_request("POST", "/v1/keys"), handler!(upload)),
     function("check", on_request("POST", "/v1/keys/check"), handler!(check)),
     function("fetch", on_request("GET", "/v1/keys/{userId}"), handler!(fetch)),
+    function("subscribe", on_request("POST", "/v1/push"), handler!(subscribe)),
+    function("wake", Trigger::Schedule, handler!(wake)),
 ];
 
 /// Finds a function by its name.
@@ -187,6 +196,7 @@ impl FunctionError {
             Self::Event => "Event",
             Self::Unauthorized => "Unauthorized",
             Self::Unavailable => "Unavailable",
+            Self::Unfinished => "Unfinished",
         }
     }
 }

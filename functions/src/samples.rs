@@ -34,6 +34,8 @@ samples![
     "upload",
     "check",
     "fetch",
+    "subscribe",
+    "wake",
 ];
 
 /// The sample of one function.
@@ -76,6 +78,7 @@ fn every_sample_names_the_route_of_its_function() {
             crate::Trigger::Authorizer => ("$connect".to_owned(), &sample["requestContext"]["routeKey"]),
             crate::Trigger::WebSocket { route } => (route.to_owned(), &sample["requestContext"]["routeKey"]),
             crate::Trigger::Http { method, path } => (format!("{method} {path}"), &sample["routeKey"]),
+            crate::Trigger::Schedule => ("Scheduled Event".to_owned(), &sample["detail-type"]),
         };
         assert_eq!(actual, &expected, "{}", function.name);
     }

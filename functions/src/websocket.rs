@@ -429,7 +429,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_of_another_kind_is_an_error_that_does_not_show_it() {
-        for function in ["send", "connect", "disconnect", "reject", "authorize", "register"] {
+        for function in [
+            "send",
+            "connect",
+            "disconnect",
+            "reject",
+            "authorize",
+            "register",
+            "wake",
+        ] {
             let event = json!({ "headers": "hush-hush" });
             let error = invoke(function, &unreachable_backend(), event).await.unwrap_err();
             assert_eq!(error, FunctionError::Event, "{function}");

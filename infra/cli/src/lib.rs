@@ -11,6 +11,7 @@
 //! - [`evidence`]: where plaintext may not be: tables, frames, logs. [`search`]: how it is looked for.
 //!   [`tables`]: reads tables from outside.
 //! - [`operations`]: the runner's meter → what AWS would bill → dollars.
+//! - [`waking`]: a device that is not connected hears its alerts.
 //! - [`name`] and [`address_book`]: who is who on this machine. [`text`]: the lines of a demo.
 //! - [`console`]: the only place that prints; [`report`]: what reports share. [`logging`]: diagnostics on
 //!   standard error.
@@ -32,6 +33,7 @@ pub mod search;
 pub mod service;
 pub mod tables;
 pub mod text;
+pub mod waking;
 
 pub use commands::{Cli, Failure, Outcome};
 pub use console::Console;

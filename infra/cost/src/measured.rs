@@ -41,9 +41,9 @@ pub struct Measured {
     pub message_to_3_devices: Usage,
     /// Ten messages handed over at once to a connected device.
     pub burst_of_10: Usage,
-    /// A message to a device that is away and not marked for push yet.
+    /// A message to a device that is away and is alerted for it.
     pub first_message_to_away_device: Usage,
-    /// A message to a device that is away and marked already.
+    /// A message to a device that is away and was alerted before.
     pub next_message_to_away_device: Usage,
     /// An ack that names one envelope.
     pub ack_of_1: Usage,

@@ -40,8 +40,8 @@ pub struct Parts {
     pub further_envelope: Usage,
     /// An envelope for a device that is away: put.
     pub envelope_away: Usage,
-    /// Marking a device for push.
-    pub mark: Usage,
+    /// Alerting a device: the mark, the push, and that it was published.
+    pub alert: Usage,
     /// An `ack` frame without its ids.
     pub ack_frame: Usage,
     /// Each id of an ack: the delete.
@@ -74,7 +74,7 @@ impl Parts {
                 write_units: usage.write_units.floor(),
                 ..FunctionUsage::default()
             }),
-            mark: (&measured.first_message_to_away_device - away).map(|usage| FunctionUsage {
+            alert: (&measured.first_message_to_away_device - away).map(|usage| FunctionUsage {
                 reply_bytes: 0.0,
                 ..usage
             }),

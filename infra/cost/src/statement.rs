@@ -42,6 +42,15 @@ const CONNECTION_LIFE_MINUTES: f64 = 120.0;
 /// Bytes kept of a device: its records and a hundred one-time prekeys, with what DynamoDB adds to each item.
 const BYTES_PER_DEVICE: f64 = 20_000.0;
 
+/// Bytes of the record of a device that can be woken.
+const BYTES_PER_RECORD: f64 = 240.0;
+
+/// Bytes that DynamoDB reads for one call at most.
+const BYTES_PER_SCAN: f64 = 1024.0 * 1024.0;
+
+/// Runs of `wake` in a month: one every five minutes.
+const SWEEPS_A_MONTH: f64 = DAYS_A_MONTH * 24.0 * 12.0;
+
 /// A line of the bill.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
@@ -391,12 +400,29 @@ impl Draft<'_> {
         let frames = envelopes.online / k_online + envelopes.away / k_away;
         let acks = &(&self.parts.ack_frame * frames) + &(&id * (envelopes.online + envelopes.away));
         self.add("acks", &acks, false);
-        // One mark and one push for each time away with mail, not one for each message.
-        let pushes = envelopes.away / k_away;
-        self.add("push marks", &(&self.parts.mark * pushes), false);
-        self.line("pushes", None, Item::Pushes, pushes, true);
+        // One alert for each time away with mail, not one for each message.
+        let alerts = envelopes.away / k_away;
+        self.add("pushes", &(&self.parts.alert * alerts), false);
+        self.sweeps();
         let all = envelopes.online + envelopes.away;
         if frames > 0.0 { all / frames } else { 1.0 }
+    }
+
+    /// The passes of `wake` over the records of all devices, which find nothing to do.
+    fn sweeps(&mut self) {
+        let devices = self.workload.devices();
+        if devices == 0.0 {
+            return;
+        }
+        let bytes = devices * BYTES_PER_RECORD;
+        let pass = FunctionUsage {
+            invocations: 1.0,
+            read_calls: (bytes / BYTES_PER_SCAN).ceil(),
+            // Half the price of a read as of now, and no less than half a unit.
+            read_units: (bytes / READ_UNIT_BYTES).ceil() * 0.5,
+            ..FunctionUsage::default()
+        };
+        self.add("pushes", &(&Usage::of("wake", pass) * SWEEPS_A_MONTH), true);
     }
 
     /// Newcomers, and conversations that begin.
@@ -480,6 +506,7 @@ impl Draft<'_> {
                 reads,
                 (Item::WebsocketMessages, usage.websocket_messages()),
                 (Item::HttpRequests, usage.http_requests),
+                (Item::Pushes, usage.pushes),
                 (Item::LogGb, usage.log_bytes / GB),
                 (Item::TransferGb, (usage.reply_bytes + usage.post_bytes) / GB),
             ] {

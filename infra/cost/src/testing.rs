@@ -64,11 +64,13 @@ pub(crate) fn measured() -> Measured {
         "link",
         "upload",
         "fetch",
+        "wake",
     ];
     let away = send(1.0, 0.0);
-    let mark = FunctionUsage {
-        write_calls: 1.0,
-        write_units: 1.0,
+    let alert = FunctionUsage {
+        write_calls: 2.0,
+        write_units: 2.0,
+        pushes: 1.0,
         ..FunctionUsage::default()
     };
     Measured {
@@ -77,7 +79,7 @@ pub(crate) fn measured() -> Measured {
         message_to_1_device: send(1.0, 1.0),
         message_to_3_devices: send(3.0, 3.0),
         burst_of_10: &send(1.0, 1.0) * 10.0,
-        first_message_to_away_device: &away + &Usage::of("send", mark),
+        first_message_to_away_device: &away + &Usage::of("send", alert),
         next_message_to_away_device: away,
         ack_of_1: frame("ack", (0.0, 0.0), (1.0, 1.0), 40.0),
         ack_of_10: frame("ack", (0.0, 0.0), (1.0, 10.0), 40.0),

@@ -55,6 +55,9 @@ pub struct FunctionUsage {
     /// Bytes of log lines, as CloudWatch counts them.
     #[serde(skip_serializing_if = "is_zero")]
     pub log_bytes: f64,
+    /// Alerts it published to phones.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pushes: f64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -116,7 +119,7 @@ impl Usage {
 
 impl FunctionUsage {
     /// Every figure with its name, in the order of the fields.
-    pub fn figures(&self) -> [(&'static str, f64); 12] {
+    pub fn figures(&self) -> [(&'static str, f64); 13] {
         [
             ("invocations", self.invocations),
             ("frames_in", self.frames_in),
@@ -130,6 +133,7 @@ impl FunctionUsage {
             ("reply_bytes", self.reply_bytes),
             ("post_bytes", self.post_bytes),
             ("log_bytes", self.log_bytes),
+            ("pushes", self.pushes),
         ]
     }
 
@@ -152,6 +156,7 @@ impl FunctionUsage {
             reply_bytes: join(self.reply_bytes, other.reply_bytes),
             post_bytes: join(self.post_bytes, other.post_bytes),
             log_bytes: join(self.log_bytes, other.log_bytes),
+            pushes: join(self.pushes, other.pushes),
         }
     }
 }

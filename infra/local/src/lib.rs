@@ -9,6 +9,7 @@
 //! - [`aws`]: what functions call: DynamoDB (embedded), `@connections` and SNS, each caller by its credentials.
 //! - [`cloud`]: all of [`aws`] opened for one template.
 //! - [`meter`]: counts what AWS would bill. [`logs`]: what CloudWatch would keep. [`outbox`]: what phones would get.
+//! - [`schedule`]: functions that the clock invokes.
 //! - [`place`]: the region and the account that a run pretends. [`clock`]: the time of day.
 //! - [`secret`]: what stands in for secret parameters.
 
@@ -22,6 +23,7 @@ pub mod meter;
 pub mod outbox;
 pub mod place;
 pub mod runner;
+pub mod schedule;
 pub mod secret;
 mod server;
 pub mod template;

@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
@@ -15,13 +17,19 @@ use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::aws::answer::rest_json;
 use crate::clock;
 
 /// Where the outbox is read over HTTP. It goes before a route of the same path.
 pub const PATH: &str = "/_local/outbox";
+
+/// Where a client on this machine waits for the pushes to its token.
+pub const PUSHES_PATH: &str = "/_local/pushes";
+
+/// How long it waits at once: less than what a proxy or an HTTP client gives up after.
+pub const WAIT: Duration = Duration::from_secs(25);
 
 /// Messages kept: more than a person looks back at, and 2 MB at most (SNS takes 1,600 characters a text).
 pub const KEPT_MESSAGES: usize = 1_000;
@@ -50,11 +58,17 @@ pub struct OutboxMessage {
     pub to: String,
     /// The text, or the platform's payload.
     pub body: String,
+    /// Of a push: the token that the platform knows the phone by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Of a push: phones show only the newest of those that have the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collapse_id: Option<String>,
     /// When it was sent, RFC 3339 in UTC.
     pub when: String,
 }
 
-/// Shows no number and no text: a message may hold a code.
+/// Shows no number, no token and no text: a message may hold a code.
 impl fmt::Debug for OutboxMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboxMessage")
@@ -69,6 +83,7 @@ impl fmt::Debug for OutboxMessage {
 pub struct Outbox {
     kept: Arc<Mutex<Kept>>,
     observers: broadcast::Sender<OutboxMessage>,
+    failures: Arc<AtomicU32>,
 }
 
 #[derive(Debug, Default)]
@@ -82,14 +97,25 @@ impl Default for Outbox {
         Self {
             kept: Arc::default(),
             observers: broadcast::Sender::new(OBSERVER_BACKLOG),
+            failures: Arc::default(),
         }
     }
 }
 
 impl Outbox {
+    /// Keeps a text for a number.
+    pub fn record_sms(&self, number: &str, text: &str) {
+        self.record(Channel::Sms, number, text, None, None);
+    }
+
+    /// Keeps a push to a platform endpoint, which is the phone that has `token`.
+    pub fn record_push(&self, endpoint: &str, token: &str, payload: &str, collapse_id: Option<&str>) {
+        self.record(Channel::Push, endpoint, payload, Some(token), collapse_id);
+    }
+
     /// Keeps a message, shows it to whoever observes, and forgets the oldest one when there are
     /// [`KEPT_MESSAGES`].
-    pub fn record(&self, channel: Channel, to: &str, body: &str) {
+    fn record(&self, channel: Channel, to: &str, body: &str, token: Option<&str>, collapse_id: Option<&str>) {
         let now = OffsetDateTime::from(clock::now());
         let mut kept = self.lock();
         kept.sent += 1;
@@ -98,6 +124,8 @@ impl Outbox {
             channel,
             to: to.to_owned(),
             body: body.to_owned(),
+            token: token.map(str::to_owned),
+            collapse_id: collapse_id.map(str::to_owned),
             when: now.format(&Rfc3339).unwrap_or_default(),
         };
         if kept.messages.len() == KEPT_MESSAGES {
@@ -113,6 +141,26 @@ impl Outbox {
         self.lock().messages.iter().cloned().collect()
     }
 
+    /// The pushes kept for the phone that has `token`, oldest first.
+    pub fn pushes(&self, token: &str) -> Vec<OutboxMessage> {
+        let mut messages = self.recent();
+        messages.retain(|message| message.token.as_deref() == Some(token));
+        messages
+    }
+
+    /// Has the next `count` requests for a push fail, as when SNS is out of order.
+    pub fn fail_pushes(&self, count: u32) {
+        self.failures.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether this request for a push is to fail.
+    pub(crate) fn fails_a_push(&self) -> bool {
+        let less = |count: u32| count.checked_sub(1);
+        self.failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_ok()
+    }
+
     /// Every message from now on. Who falls behind is told how many were missed.
     pub fn observe(&self) -> broadcast::Receiver<OutboxMessage> {
         self.observers.subscribe()
@@ -123,18 +171,79 @@ impl Outbox {
     /// Only to this machine: what is in here opens accounts. The name asked for is looked at too, so that no web
     /// page can have its own name lead here and read along.
     pub(crate) fn answer(&self, headers: &HeaderMap, peer: SocketAddr) -> Response<Bytes> {
-        if !peer.ip().to_canonical().is_loopback() || !names_loopback(headers) {
-            let refusal = json!({"message": "The outbox is shown on this machine only."});
-            return rest_json(StatusCode::FORBIDDEN, refusal.to_string());
+        if let Err(refusal) = check_is_here(headers, peer) {
+            return refusal;
         }
         let body = json!({"messages": self.recent()});
         rest_json(StatusCode::OK, body.to_string())
+    }
+
+    /// Answers `GET /_local/pushes?token=…&after=N`: `{"pushes": [...], "after": M}`, those to the phone that has the token
+    /// and that are newer than number `N`. If there are none it waits for one, up to [`WAIT`]: what the platform's own
+    /// connection to a phone is, for a client on this machine. `M` is what to ask after next.
+    pub(crate) async fn answer_pushes(
+        &self,
+        headers: &HeaderMap,
+        query: &str,
+        peer: SocketAddr,
+    ) -> Response<Bytes> {
+        if let Err(refusal) = check_is_here(headers, peer) {
+            return refusal;
+        }
+        let (mut token, mut after) = (None, Some(0));
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "token" => token = Some(value.into_owned()),
+                "after" => after = value.parse().ok(),
+                _ => {}
+            }
+        }
+        let (Some(token), Some(after)) = (token, after) else {
+            let refusal = json!({"message": "Ask for ?token=TOKEN&after=NUMBER; 0 is before the first."});
+            return rest_json(StatusCode::BAD_REQUEST, refusal.to_string());
+        };
+        let pushes = tokio::time::timeout(WAIT, self.pushes_after(&token, after));
+        let pushes = pushes.await.unwrap_or_default();
+        let after = pushes.last().map_or(after, |push| push.number);
+        rest_json(
+            StatusCode::OK,
+            json!({"pushes": pushes, "after": after}).to_string(),
+        )
+    }
+
+    /// The pushes to the phone that has `token` that are newer than number `after`, as soon as there is one.
+    pub async fn pushes_after(&self, token: &str, after: u64) -> Vec<OutboxMessage> {
+        // Before the first look, so that none falls in between.
+        let mut news = self.observe();
+        loop {
+            let mut pushes = self.pushes(token);
+            pushes.retain(|push| push.number > after);
+            if !pushes.is_empty() {
+                return pushes;
+            }
+            if let Err(RecvError::Closed) = news.recv().await {
+                return pushes;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // A message is whole or absent: a panic elsewhere leaves nothing half-done here.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it is this machine that asks.
+#[allow(
+    clippy::result_large_err,
+    reason = "the refusal is the answer, once a request at most"
+)]
+fn check_is_here(headers: &HeaderMap, peer: SocketAddr) -> Result<(), Response<Bytes>> {
+    if peer.ip().to_canonical().is_loopback() && names_loopback(headers) {
+        return Ok(());
+    }
+    let refusal = json!({"message": "The outbox is shown on this machine only."});
+    Err(rest_json(StatusCode::FORBIDDEN, refusal.to_string()))
 }
 
 fn names_loopback(headers: &HeaderMap) -> bool {
@@ -156,7 +265,7 @@ mod tests {
     fn the_newest_messages_are_kept_and_numbers_go_on() {
         let outbox = Outbox::default();
         for number in 0..=KEPT_MESSAGES {
-            outbox.record(Channel::Sms, "+15550100", &number.to_string());
+            outbox.record_sms("+15550100", &number.to_string());
         }
         let messages = outbox.recent();
         assert_eq!(messages.len(), KEPT_MESSAGES);
@@ -166,9 +275,9 @@ mod tests {
     #[tokio::test]
     async fn an_observer_sees_what_comes_after_it_began() {
         let outbox = Outbox::default();
-        outbox.record(Channel::Sms, "+15550100", "before");
+        outbox.record_sms("+15550100", "before");
         let mut observer = outbox.observe();
-        outbox.record(Channel::Push, "endpoint", "after");
+        outbox.record_push("endpoint", "token", "after", None);
         let seen = observer.recv().await.unwrap();
         assert_eq!((seen.number, seen.body.as_str()), (2, "after"));
     }
@@ -191,7 +300,7 @@ mod tests {
     #[test]
     fn x86_a_message_prints_neither_number_nor_text() {
         let outbox = Outbox::default();
-        outbox.record(Channel::Sms, "+15550100", "123456");
+        outbox.record_sms("+15550100", "123456");
         let printed = format!("{:?}", outbox.recent());
         assert!(
             !printed.contains("555") && !printed.contains("123456"),

@@ -21,7 +21,7 @@ use crate::aws::dynamodb::storage::StorageError;
 use crate::aws::dynamodb::tables::TableError;
 use crate::aws::dynamodb::{Closed, DynamoDb};
 use crate::aws::policies::{Grant, PolicyError};
-use crate::aws::{AwsFront, Connector};
+use crate::aws::{AwsFront, Connector, Sns};
 use crate::clock::OffsetClock;
 use crate::cloud::Cloud;
 use crate::gateway::{self, Gateway, Lifetimes, ObservedFrame, Quotas};
@@ -33,6 +33,7 @@ use crate::logs::Logs;
 use crate::meter::{Meter, MeterSnapshot};
 use crate::outbox::{self, Outbox, OutboxMessage};
 use crate::place::{ACCOUNT_ID, REGION};
+use crate::schedule;
 use crate::secret;
 use crate::server::{self, Services};
 use crate::template::{Surroundings, Template, TemplateError};
@@ -176,6 +177,7 @@ pub struct Runner {
     ending: CancellationToken,
     server: AbortOnDropHandle<()>,
     _sweeper: AbortOnDropHandle<()>,
+    _schedules: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Runner {
@@ -191,6 +193,7 @@ impl Runner {
             front: Some(address),
             secret: secret(&config.storage).await?,
             stack_name: stack_name(&config.storage),
+            stand_ins: Sns::stand_ins(),
         };
         let template = load_template(&config, &surroundings).await?;
         let clock = OffsetClock {
@@ -253,6 +256,14 @@ impl Runner {
         };
         let server = tokio::spawn(server::serve(listener, services, ending.clone()));
         let sweeper = tokio::spawn(sweep(database.clone()));
+        let schedules = functions().flat_map(|function| {
+            let times = function.schedules.iter().map(|every| {
+                let follow = schedule::follow(lambda.clone(), function.clone(), *every);
+                AbortOnDropHandle::new(tokio::spawn(follow))
+            });
+            times.collect::<Vec<_>>()
+        });
+        let schedules = schedules.collect();
         Ok(Self {
             address,
             template,
@@ -266,6 +277,7 @@ impl Runner {
             ending,
             server: AbortOnDropHandle::new(server),
             _sweeper: AbortOnDropHandle::new(sweeper),
+            _schedules: schedules,
         })
     }
 
@@ -337,6 +349,21 @@ impl Runner {
     /// Where this machine reads the outbox: `http://127.0.0.1:PORT/_local/outbox`.
     pub fn outbox_url(&self) -> String {
         format!("{}{}", self.aws_endpoint(), outbox::PATH)
+    }
+
+    /// The pushes that the phone with this token would have got, oldest first.
+    pub fn pushes(&self, token: &str) -> Vec<OutboxMessage> {
+        self.outbox.pushes(token)
+    }
+
+    /// Has the next `count` requests for a push fail, as when SNS is out of order.
+    pub fn fail_pushes(&self, count: u32) {
+        self.outbox.fail_pushes(count);
+    }
+
+    /// Where a client on this machine waits for the pushes to its token: `http://127.0.0.1:PORT/_local/pushes`.
+    pub fn pushes_url(&self) -> String {
+        format!("{}{}", self.aws_endpoint(), outbox::PUSHES_PATH)
     }
 
     /// What the template grants a function and no call has needed so far.

@@ -2,7 +2,7 @@
 //!
 //! A request that is signed for AWS, names an AWS operation or asks for `@connections` goes to the AWS front;
 //! everything else is a client's and goes to the gateway. So one address is all that a person, an SDK or a
-//! function process has to know. One path is the runner's own: the [`outbox`].
+//! function process has to know. Two paths are the runner's own: the [`outbox`] and the pushes in it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -110,6 +110,11 @@ impl Services {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Response<Full<Bytes>>, AnswerLost> {
+        if request.uri().path() == outbox::PUSHES_PATH {
+            let query = request.uri().query().unwrap_or_default();
+            let answer = self.outbox.answer_pushes(request.headers(), query, peer);
+            return Ok(answer.await.map(Full::new));
+        }
         if request.uri().path() == outbox::PATH {
             return Ok(self.outbox.answer(request.headers(), peer).map(Full::new));
         }

@@ -44,11 +44,17 @@ pub enum Control {
     RaisesBlindly,
     /// A list replaces whatever list is there by now.
     ReplacesListBlindly,
+    /// An alert that SNS did not take is taken for published.
+    SwallowsFailedAlerts,
 }
+
+/// What SNS says of an alert that it took.
+const PUBLISHED: &[u8] =
+    b"<PublishResponse><PublishResult><MessageId>-</MessageId></PublishResult></PublishResponse>";
 
 impl Control {
     /// Those that one function betrays.
-    pub const ALONE: [Self; 8] = [
+    pub const ALONE: [Self; 9] = [
         Self::DeletesOnDelivery,
         Self::SwallowsFailedPuts,
         Self::SwallowsLeftovers,
@@ -57,6 +63,7 @@ impl Control {
         Self::BringsPrekeysBack,
         Self::ForgetsAnyConnection,
         Self::AcceptsUnannounced,
+        Self::SwallowsFailedAlerts,
     ];
 
     /// The function in whose scenarios it must be found, and the promise it breaks there.
@@ -70,6 +77,7 @@ impl Control {
             Self::BringsPrekeysBack => ("upload", "I5"),
             Self::ForgetsAnyConnection => ("disconnect", "I10"),
             Self::AcceptsUnannounced => ("send", "I10"),
+            Self::SwallowsFailedAlerts => ("send", "I10"),
             _ => return None,
         })
     }
@@ -111,6 +119,9 @@ impl Control {
         match self {
             Self::SwallowsFailedPuts if failed && name == "PutItem Mailbox" => Some(said(&json!({}))),
             Self::AcceptsUnannounced if failed && name == "UpdateItem Devices" => Some(said(&json!({}))),
+            Self::SwallowsFailedAlerts if failed && name == "Publish SNS" => {
+                Some(Response::new(Bytes::from_static(PUBLISHED)))
+            }
             Self::SwallowsLeftovers if name == "BatchWriteItem Mailbox" && !failed => {
                 edited(answer?, |body| drop(body.remove("UnprocessedItems")))
             }

@@ -265,6 +265,8 @@ async fn play(scenario: &Scenario, faults: &[Fault], control: Option<Control>) -
         ));
     }
     let state = without_names(story.service.state().await?);
+    story.hours_pass().await?;
+    violations.extend(promises::everybody_is_woken(&story).await?);
     story.everybody_comes_back().await?;
     violations.extend(promises::at_rest(&mut story).await?);
     let registered = promises::registered(&story.service).await?;
@@ -380,8 +382,8 @@ checked, I14 by comparing every table with a run in which nothing went wrong.
 - **mended**: the function itself got over it, and the client had its answer at once.
 - **again**: the client was told to try again, and the repetition had the answer.
 - **silence**: the client heard nothing, and the repetition had the answer.
-- **once**: it is not delivered again: a `$disconnect`, for what it left undone the next post meets 410, or something
-  ephemeral, which may be lost.
+- **once**: it is not delivered again: a `$disconnect`, for what it left undone the next post meets 410, or `wake` does
+  it hours later; a run of `wake`, which the next one follows; or something ephemeral, which may be lost.
 - **open**: a promise did not hold, and it is known; below the table is why.
 - **BROKEN**: a promise did not hold; below the table is which.
 - ·: a call that goes wrong so cannot be.

@@ -50,8 +50,12 @@ impl fmt::Display for Violation {
 pub struct Record {
     /// Its connection.
     pub connection: Option<String>,
-    /// Whether it is marked for push.
+    /// Whether an alert is owed.
     pub is_marked: bool,
+    /// Whether one was published since it was there.
+    pub was_alerted: bool,
+    /// Where it is woken.
+    pub endpoint: Option<String>,
 }
 
 /// Every registered device.
@@ -77,6 +81,8 @@ fn record(item: &Value) -> Result<(RegisteredDevice, Record), Trouble> {
     let record = Record {
         connection: attribute(item, "c", "S").map(str::to_owned),
         is_marked: attribute(item, "p", "N").is_some(),
+        was_alerted: attribute(item, "q", "N").is_some(),
+        endpoint: attribute(item, "e", "S").map(str::to_owned),
     };
     Ok((device, record))
 }
@@ -92,7 +98,9 @@ pub async fn mailboxes(
     let read = |item: &Value| {
         let owner = binary(item, "o")?;
         let id = EnvelopeId::from_bytes(&binary(item, "i")?).ok()?;
-        Some(((owner, id), (binary(item, "c")?, number(item, "expires_at")?)))
+        // What is worth waking nobody for has its bytes under another name.
+        let ciphertext = binary(item, "c").or_else(|| binary(item, "q"))?;
+        Some(((owner, id), (ciphertext, number(item, "expires_at")?)))
     };
     let damaged = || Trouble::from("a damaged envelope");
     items.iter().map(|item| read(item).ok_or_else(damaged)).collect()
@@ -183,7 +191,7 @@ pub async fn at_rest(story: &mut Story) -> Result<Vec<Violation>, Trouble> {
             let promise = if received { "I2" } else { "I1" };
             let what = format!("{} lost an accepted message before it acked it", device.address);
             found.push(Violation::new(promise, what));
-        } else if !has_word(story, *device, *id, record) {
+        } else if !story.ledger.quiet.contains(&(*device, *id)) && !has_word(story, *device, *id, record) {
             let what = format!(
                 "a message waits for {}, which nobody told or marked",
                 device.address
@@ -216,17 +224,50 @@ pub async fn at_rest(story: &mut Story) -> Result<Vec<Violation>, Trouble> {
     Ok(found)
 }
 
-/// Whether the device knows of the message, will be told by a push, or was told on the connection it has.
+/// I10: everybody left hours ago, and the clock has had its say. Every device that can be woken and for which something
+/// waits has had an alert.
+///
+/// # Errors
+/// [`Trouble`]: the tables could not be read.
+pub async fn everybody_is_woken(story: &Story) -> Result<Vec<Violation>, Trouble> {
+    let registered = registered(&story.service).await?;
+    let phones = story.service.cloud.outbox.recent();
+    let mut found = Vec::new();
+    for (device, id) in story.ledger.accepted.keys() {
+        let key = (*device, *id);
+        let Some((record, endpoint)) = registered
+            .get(device)
+            .and_then(|record| Some((record, record.endpoint.as_ref()?)))
+        else {
+            continue;
+        };
+        if story.ledger.acked.contains(&key) || story.ledger.quiet.contains(&key) {
+            continue;
+        }
+        let was_rung = phones.iter().any(|push| push.to == *endpoint);
+        if !(record.was_alerted && was_rung && record.connection.is_none()) {
+            let what = format!(
+                "a message waits for {}, and hours later no alert was raised",
+                device.address
+            );
+            found.push(Violation::new("I10", what));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the device knows of the message, was or will be told by an alert, or was told on the connection it has.
 fn has_word(story: &Story, device: RegisteredDevice, id: EnvelopeId, record: &Record) -> bool {
-    if record.is_marked {
+    if record.is_marked || record.was_alerted {
         return true;
     }
     let Some(connection) = &record.connection else {
         return false;
     };
     if story.service.cloud.connections.info(connection).is_err() {
-        // 410: nobody hears what is posted there.
-        return false;
+        // 410: nobody hears what is posted there. If the device can be woken, `wake` finds the connection when it is
+        // older than any lives; that it does is seen hours later.
+        return record.endpoint.is_some();
     }
     let of = story.devices.iter().find(|other| other.device == device);
     let Some(socket) = of.and_then(|device| device.socket.as_ref()) else {

@@ -44,6 +44,15 @@ const COUNTED_TWICE: (&str, &str) = ("Limits", "a repetition counts as another r
 const BURNT: (&str, &str) = ("Prekeys", "a key whose handing out was not heard of is burnt");
 const ANOTHER_KEY: (&str, &str) = ("answer", "a repetition hands out another key");
 const LOW_UNTOLD: (&str, &str) = ("Devices", "that a pool runs low is told by the next claim again");
+const STAYS_OWED: (&str, &str) = (
+    "Devices",
+    "an alert that was not published, or of which nobody heard that it was, stays owed; `wake` takes it over",
+);
+const UNCOUNTED: (&str, &str) = (
+    "Limits",
+    "this is the one request in sixteen that is written down; if it cannot be, it is let through",
+);
+const NEXT_RUN: (&str, &str) = ("answer", "what one run leaves the next one does");
 const STORED_BEFORE: (&str, &str) = (
     "answer",
     "what is in the pool already is not counted as stored again",
@@ -79,17 +88,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         once: true,
-        open: &[(
-            "I10",
-            "API Gateway tells of a closed connection once. If the one write is not made, what was posted last to the dying \
-             socket leads to no push; it stays in the mailbox, and the next message for the device, answered with 410, \
-             marks it, or the device asks when it is back",
-        )],
         ..scenario!(
             "disconnect",
-            "a message was posted and not acked",
+            "a message was posted and not acked, the device can be woken",
             disconnect_unacked,
-            ("Devices", "told once: the next post finds out by 410")
+            (
+                "Devices",
+                "told once: the next post finds out by 410, or `wake` hours later"
+            )
         )
     },
     scenario!(
@@ -100,6 +106,19 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("send", "to a device that is connected", send_connected),
     scenario!("send", "to a device that is away", send_away),
     scenario!("send", "to a device whose connection is dead", send_dead),
+    scenario!(
+        "send",
+        "to a device that is away and can be woken",
+        send_asleep,
+        STAYS_OWED
+    ),
+    scenario!(
+        "send",
+        "to a device whose connection is dead and that can be woken",
+        send_dead_asleep,
+        STAYS_OWED
+    ),
+    scenario!("send", "nothing urgent, to a device that is away", send_quiet),
     scenario!(
         "send",
         "to two devices, of which the sender knows one",
@@ -180,7 +199,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("answer", "declines", answer_no),
     scenario!(
         "revoke",
-        "a device that is connected, with messages waiting",
+        "a device that is connected and can be woken, with messages waiting",
         revoke,
         ("answer", "a repetition counts what was left to do")
     ),
@@ -199,6 +218,35 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!("check", "the keys that are published", check),
     scenario!("fetch", "another account", fetch),
+    scenario!("subscribe", "a first token", subscribe),
+    scenario!(
+        "subscribe",
+        "another token, while an alert is owed",
+        subscribe_again,
+        STAYS_OWED,
+        UNCOUNTED
+    ),
+    scenario!(
+        "subscribe",
+        "the token of a device that was removed",
+        subscribe_inherited,
+        UNCOUNTED
+    ),
+    scenario!("subscribe", "none any more", unsubscribe),
+    Scenario {
+        once: true,
+        ..scenario!("wake", "an alert is owed", wake_owed, STAYS_OWED, NEXT_RUN)
+    },
+    Scenario {
+        once: true,
+        ..scenario!(
+            "wake",
+            "a connection older than any lives, a message behind it",
+            wake_old,
+            STAYS_OWED,
+            NEXT_RUN
+        )
+    },
 ];
 
 /// Alice and Bob, one device each, both connected.
@@ -258,6 +306,7 @@ async fn disconnect_idle(story: &mut Story) -> Result<Request, Trouble> {
 
 async fn disconnect_unacked(story: &mut Story) -> Result<Request, Trouble> {
     let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
     messages(story, alice, bob, 1).await?;
     Ok(Request::Disconnect(bob))
 }
@@ -287,6 +336,35 @@ async fn send_dead(story: &mut Story) -> Result<Request, Trouble> {
     // A connection younger than this may still be opening.
     story.service.pass(60);
     let message = story.message(&[story.device(bob)?.device]);
+    story.send(alice, vec![message])
+}
+
+async fn send_asleep(story: &mut Story) -> Result<Request, Trouble> {
+    let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
+    leave(story, bob).await?;
+    let message = story.message(&[story.device(bob)?.device]);
+    story.send(alice, vec![message])
+}
+
+async fn send_dead_asleep(story: &mut Story) -> Result<Request, Trouble> {
+    let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
+    story.device(bob)?.cut(&story.service);
+    // A connection younger than this may still be opening.
+    story.service.pass(60);
+    let message = story.message(&[story.device(bob)?.device]);
+    story.send(alice, vec![message])
+}
+
+async fn send_quiet(story: &mut Story) -> Result<Request, Trouble> {
+    let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
+    leave(story, bob).await?;
+    let mut message = story.message(&[story.device(bob)?.device]);
+    for recipient in &mut message.recipients {
+        recipient.urgent = false;
+    }
     story.send(alice, vec![message])
 }
 
@@ -525,6 +603,7 @@ pub(crate) fn revocation(story: &Story, account: usize, by: usize) -> Result<Req
 async fn revoke(story: &mut Story) -> Result<Request, Trouble> {
     let (alice, bob) = two(story).await?;
     let second = story.second_device(1, bob).await?;
+    story.well(&token(second, Some(1))).await?;
     story.come(second).await?;
     let to = [story.device(bob)?.device, story.device(second)?.device];
     for _ in 0..2 {
@@ -589,4 +668,67 @@ async fn fetch(story: &mut Story) -> Result<Request, Trouble> {
         path: Some(path),
         body: Value::Null,
     })
+}
+
+/// Wakes a device at the token of this number, or nowhere.
+fn token(device: usize, number: Option<u8>) -> Request {
+    let address =
+        number.map(|number| json!({ "platform": "apns", "token": format!("{number:02x}").repeat(32) }));
+    let body = match address {
+        Some(address) => json!({ "address": address }),
+        None => json!({}),
+    };
+    authorized(device, "POST /v1/push", body)
+}
+
+async fn subscribe(story: &mut Story) -> Result<Request, Trouble> {
+    let (_, bob) = story.person(PHONES[1]).await?;
+    Ok(token(bob, Some(1)))
+}
+
+/// Bob can be woken and is away, and a message waits whose alert could not be published.
+async fn owed(story: &mut Story) -> Result<usize, Trouble> {
+    let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
+    leave(story, bob).await?;
+    story.service.cloud.outbox.fail_pushes(u32::MAX);
+    messages(story, alice, bob, 1).await?;
+    story.service.cloud.outbox.fail_pushes(0);
+    // Longer than anybody may be at it.
+    story.service.pass(60);
+    Ok(bob)
+}
+
+async fn subscribe_again(story: &mut Story) -> Result<Request, Trouble> {
+    Ok(token(owed(story).await?, Some(2)))
+}
+
+async fn subscribe_inherited(story: &mut Story) -> Result<Request, Trouble> {
+    let (alice, bob) = two(story).await?;
+    let second = story.second_device(1, bob).await?;
+    story.well(&token(second, Some(1))).await?;
+    let revoke = revocation(story, 1, bob)?;
+    story.well(&revoke).await?;
+    Ok(token(alice, Some(1)))
+}
+
+async fn unsubscribe(story: &mut Story) -> Result<Request, Trouble> {
+    let (_, bob) = story.person(PHONES[1]).await?;
+    story.well(&token(bob, Some(1))).await?;
+    Ok(token(bob, None))
+}
+
+async fn wake_owed(story: &mut Story) -> Result<Request, Trouble> {
+    owed(story).await?;
+    Ok(Request::Wake)
+}
+
+async fn wake_old(story: &mut Story) -> Result<Request, Trouble> {
+    let (alice, bob) = two(story).await?;
+    story.well(&token(bob, Some(1))).await?;
+    messages(story, alice, bob, 1).await?;
+    // It breaks off, and nobody says so.
+    story.device(bob)?.cut(&story.service);
+    story.service.pass(3 * 60 * 60);
+    Ok(Request::Wake)
 }

@@ -24,6 +24,7 @@ use waxwing_local::{
     lambda::environment,
     meter::Meter,
     runner::{Storage, TEMPLATE},
+    schedule,
     template::{Surroundings, Template},
 };
 
@@ -205,6 +206,16 @@ impl Service {
             (short(&table.name), keys.map(|key| key.name.clone()).collect())
         });
         keys.collect()
+    }
+
+    /// What the clock says to a function.
+    ///
+    /// # Errors
+    /// [`Trouble`]: there is no such function.
+    pub fn tick(&self, function: &str) -> Result<Value, Trouble> {
+        let spec = self.template.functions.get(function);
+        let spec = spec.ok_or_else(|| Trouble(format!("there is no function {function}")))?;
+        Ok(schedule::event(spec, self.since_epoch(), "tick"))
     }
 
     /// Runs a function on an event with what `faulty` does to it.

@@ -32,6 +32,9 @@ const PREKEYS: u64 = 4;
 /// Pages that a device asks for before it gives up: many more than any story fills.
 const MAX_PAGES: usize = 50;
 
+/// Longer than any connection lives.
+const HOURS_SECONDS: u64 = 3 * 60 * 60;
+
 /// Something a device asks for. It may be delivered any number of times.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -45,6 +48,8 @@ pub enum Request {
     LateDisconnect(usize),
     /// A frame.
     Frame(usize, ClientFrame),
+    /// The clock says that it is time for `wake`.
+    Wake,
     /// A text that no route takes.
     Nonsense(usize, &'static str),
     /// An HTTP request, with the device's token if it names one.
@@ -67,7 +72,7 @@ pub enum Reply {
     Frame(Box<ServiceFrame>),
     /// A status and, for HTTP, a body.
     Status(i64, Value),
-    /// What the authorizer returned.
+    /// What the authorizer returned, or the function of a schedule.
     Authorized(Value),
     /// Nothing that answers the request.
     None(Ended),
@@ -112,6 +117,8 @@ pub struct Ledger {
     pub sent: BTreeMap<(RegisteredDevice, EnvelopeId), Ciphertext>,
     /// Those that were answered *accepted*, with the time.
     pub accepted: BTreeMap<(RegisteredDevice, EnvelopeId), u64>,
+    /// Those that are worth waking nobody for.
+    pub quiet: BTreeSet<(RegisteredDevice, EnvelopeId)>,
     /// Those whose ack was sent.
     pub acked: BTreeSet<(RegisteredDevice, EnvelopeId)>,
     /// Those that were sent more than once: a repetition may bring back what was acked, and its device keeps it once.
@@ -179,7 +186,7 @@ impl Story {
     /// Delivers a request that nothing goes wrong with, and expects a good answer.
     pub async fn well(&mut self, request: &Request) -> Result<Value, Trouble> {
         match self.deliver(request, &Faulty::new(None)).await? {
-            Reply::Status(200, body) => Ok(body),
+            Reply::Status(200, body) | Reply::Authorized(body) => Ok(body),
             Reply::Frame(frame) if !matches!(*frame, ServiceFrame::Error(_)) => {
                 serde_json::to_value(frame).map_err(|error| Trouble(error.to_string()))
             }
@@ -343,6 +350,21 @@ impl Story {
         Ok(())
     }
 
+    /// Everybody leaves, as API Gateway has it after two hours, and the clock has its say some time after.
+    pub async fn hours_pass(&mut self) -> Result<(), Trouble> {
+        for place in 0..self.devices.len() {
+            let socket = self.device(place)?.socket.as_ref();
+            let is_open =
+                socket.is_some_and(|socket| self.service.cloud.connections.info(socket.client.id()).is_ok());
+            if is_open {
+                self.well(&Request::Disconnect(place)).await?;
+            }
+            self.device_mut(place)?.socket = None;
+        }
+        self.service.pass(HOURS_SECONDS);
+        self.well(&Request::Wake).await.map(drop)
+    }
+
     /// The device connects and asks for all that waits.
     pub async fn come(&mut self, place: usize) -> Result<(), Trouble> {
         self.well(&Request::Connect(place)).await?;
@@ -482,7 +504,11 @@ impl Story {
             message: id,
             recipients: recipients
                 .into_iter()
-                .map(|(account, devices)| Recipient { account, devices })
+                .map(|(account, devices)| Recipient {
+                    account,
+                    devices,
+                    urgent: true,
+                })
                 .collect(),
         }
     }
@@ -518,6 +544,18 @@ impl Ledger {
             if self.sent.insert(key, ciphertext).is_some() {
                 self.repeated.insert(key);
             }
+        }
+        for message in &send.messages {
+            let quiet = OutgoingMessage {
+                message: message.message,
+                recipients: message
+                    .recipients
+                    .iter()
+                    .filter(|recipient| !recipient.urgent)
+                    .cloned()
+                    .collect(),
+            };
+            self.quiet.extend(envelopes(from, &quiet).map(|(key, _)| key));
         }
     }
 }

@@ -132,7 +132,9 @@ mod tests {
             device: owner(),
             signing_key: TestDevice::new(1).published.identity.signing_key,
             connection: None,
-            waiting_since: None,
+            owed_since: None,
+            alerted_at: None,
+            endpoint: None,
             seen_at: UnixSeconds(0),
         }
     }

@@ -190,13 +190,13 @@ mod tests {
         "PutItem codes",
         "UpdateItem limits",
         "UpdateItem limits",
-        "POST",
+        "Publish",
     ];
 
     #[tokio::test]
     async fn x61_every_bound_is_counted_before_the_text_is_sent() {
         let (result, calls) = ask(|call| match call.operation.as_str() {
-            "POST " => (200, PUBLISHED.into()),
+            "Publish" => (200, PUBLISHED.into()),
             _ => done(),
         })
         .await;
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn x62_the_code_of_a_text_that_fails_is_withdrawn_and_the_number_gets_its_turn_back() {
         let (result, calls) = ask(|call| match call.operation.as_str() {
-            "POST " => (500, json!({})),
+            "Publish" => (500, json!({})),
             _ => withdrawn(call),
         })
         .await;
@@ -257,7 +257,7 @@ mod tests {
             })
             .await;
             assert_eq!(result, Err(ChallengeError::Fault(Fault::Internal)), "{table}");
-            assert!(!calls.contains(&"POST".to_owned()), "{table}: {calls:?}");
+            assert!(!calls.contains(&"Publish".to_owned()), "{table}: {calls:?}");
         }
     }
 

@@ -25,7 +25,6 @@ use crate::{
     directory,
     fault::Fault,
     random::Random,
-    sockets::Posted,
     tables::keys::KeysRecord,
 };
 
@@ -215,8 +214,9 @@ fn remaining_if_few(found: usize) -> Option<u32> {
         .and_then(|remaining| u32::try_from(remaining).ok())
 }
 
-/// Tells the owner that its pool runs low, or marks it for push if it is away, so that it comes and fills the pool. Of no
-/// account to the claim, so a failure is only logged, where it happens; the next claim tells again.
+/// Tells the owner that its pool runs low, if it is connected. Nobody is woken for it: a claim concerns a person only when a
+/// message follows, which does wake, and strangers must not ring a phone by claims. Of no account to the claim, so a failure
+/// is only logged, where it happens; the next claim tells again.
 async fn tell_owner(backend: &Backend, owner: RegisteredDevice, remaining: u32) {
     let found = backend.devices.find(owner.address).await;
     let Ok(Some(record)) = found else {
@@ -225,22 +225,10 @@ async fn tell_owner(backend: &Backend, owner: RegisteredDevice, remaining: u32) 
     if record.device != owner {
         return;
     }
-    let now = backend.clock.now();
-    match record.connection {
-        Some(connection) => {
-            let news = ServiceFrame::PrekeysLow(PrekeysLow { remaining });
-            if backend.sockets.post(&connection, &news).await == Ok(Posted::Gone) {
-                let devices = &backend.devices;
-                // One that is opening belongs to a device that looks at its pool by itself in a moment.
-                let _ = devices
-                    .replace_connection_unless_opening(owner, &connection, now)
-                    .await;
-            }
-        }
-        None if record.waiting_since.is_none() => {
-            let _ = backend.devices.mark_waiting_if_away(owner, now).await;
-        }
-        None => {}
+    if let Some(connection) = record.connection {
+        let news = ServiceFrame::PrekeysLow(PrekeysLow { remaining });
+        // One that is dead is found out by whoever sends.
+        let _ = backend.sockets.post(&connection, &news).await;
     }
 }
 
@@ -357,20 +345,16 @@ mod tests {
         assert_eq!(operations(&calls), ["GetItem devices"]);
     }
 
-    /// X9: a device that is away and whose pool runs low is woken; else sessions with it would open without a one-time
-    /// prekey until it comes by itself.
+    /// X9, X66: claims tell a device that is there that its pool runs low, and wake nobody.
     #[tokio::test]
-    async fn x09_an_owner_that_is_away_is_marked_once_and_one_that_is_another_not_at_all() {
+    async fn x09_an_owner_that_is_connected_is_told_and_one_that_is_away_or_another_is_not_woken() {
         let away = device_item(owner(), None);
-        let mut marked = away.clone();
-        marked["p"] = json!({ "N": "5" });
         let dead = device_item(owner(), Some("dead"));
         let other = device_item(device(2, 1, 8), Some("other"));
-        let (read, mark) = ("GetItem devices", "UpdateItem devices");
+        let read = "GetItem devices";
         for (item, expected) in [
-            (away, [read, mark].as_slice()),
-            (marked, &[read]),
-            (dead, &[read, "POST dead", mark]),
+            (away, [read].as_slice()),
+            (dead, &[read, "POST dead"]),
             (other, &[read]),
         ] {
             let (backend, calls) = crate::testing::backend(move |call| match call.operation.as_str() {

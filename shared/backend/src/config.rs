@@ -48,6 +48,13 @@ pub struct Config {
     pub sms_daily_ceiling: Option<u32>,
     /// `SMS_SENDER_ID`, if set: who is shown as the sender of a code, where the country allows it.
     pub sms_sender_id: Option<String>,
+    /// `APNS_APPLICATION`, `APNS_SANDBOX_APPLICATION`, `FCM_APPLICATION`, only in the function that makes endpoints, and
+    /// if set: the ARNs of the SNS platform applications.
+    pub apns_application: Option<String>,
+    /// See [`apns_application`](Self::apns_application).
+    pub apns_sandbox_application: Option<String>,
+    /// See [`apns_application`](Self::apns_application).
+    pub fcm_application: Option<String>,
     /// `CONNECTIONS_ENDPOINT`, moved to the origin of `AWS_ENDPOINT_URL` if that is set: where `@connections`
     /// requests go.
     pub connections_endpoint: String,
@@ -117,6 +124,9 @@ impl Config {
                 .map(|text| count("SMS_DAILY_CEILING", text))
                 .transpose()?,
             sms_sender_id: optional("SMS_SENDER_ID"),
+            apns_application: optional("APNS_APPLICATION"),
+            apns_sandbox_application: optional("APNS_SANDBOX_APPLICATION"),
+            fcm_application: optional("FCM_APPLICATION"),
             connections_endpoint: format!("{}{}", origin(connections_origin), connections.path()),
             aws_endpoint: aws_endpoint.as_ref().map(origin),
             region: Region::new(required("AWS_REGION")?),

@@ -1,16 +1,17 @@
 //! `disconnect`: a WebSocket closed. Best effort: API Gateway may never say so, and `send` finds out by 410.
 //!
 //! The record forgets the connection only if it is still this one. What was posted to a socket that was dying may not
-//! have arrived: if anything waits in the mailbox, the same write marks the device for push. The mailbox is looked at
-//! first. That is soon enough: whoever posts from now on meets 410 and sets the mark itself, and whoever posted before
+//! have arrived: if anything waits in the mailbox that is worth waking the device for, the same write owes it an alert, which
+//! is published then. The mailbox is looked at first. That is soon enough: whoever posts from now on meets 410 and sets the mark itself, and whoever posted before
 //! had put before. If it cannot be looked at, something is taken to wait: a push for nothing is better than none.
 //!
-//! Twice: the second run finds nothing to forget and still marks what waits. A run that broke off has changed nothing,
-//! and the next `send` meets 410.
+//! Twice: the second run finds nothing to forget and still marks what waits. A run that broke off has changed nothing:
+//! the next `send` meets 410, and if none comes, `wake` buries the connection when it is older than any lives. One that
+//! broke off after its write has left the alert to `wake`.
 
 use waxwing_wire::{Problem, RegisteredDevice};
 
-use crate::{Backend, fault::Fault, sockets::ConnectionId};
+use crate::{Backend, alert, fault::Fault, sockets::ConnectionId};
 
 /// Why a closed connection could not be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ impl From<DisconnectError> for Problem {
     }
 }
 
-/// Forgets `connection` if it is still the device's, and marks the device for push if anything waits for it.
+/// Forgets `connection` if it is still the device's, and alerts the device if anything urgent waits for it.
 ///
 /// # Errors
 /// [`DisconnectError`].
@@ -37,11 +38,12 @@ pub async fn disconnect(
 ) -> Result<(), DisconnectError> {
     let now = backend.clock.now();
     let devices = &backend.devices;
-    if backend.mailbox.has_alive(device, now).await.unwrap_or(true) {
-        // Marks nothing if the device has another connection.
-        devices
+    if backend.mailbox.has_urgent(device, now).await.unwrap_or(true) {
+        // Owes nothing if the device has another connection.
+        let owed = devices
             .replace_connection_with_mark(device, connection, now)
             .await?;
+        alert::give(backend, owed, now).await;
     } else {
         devices.delete_connection_if(device.address, connection).await?;
     }
@@ -93,14 +95,14 @@ mod tests {
         let calls = leaving(1).await;
         assert_eq!(calls.len(), 2);
         assert_eq!(calls[0].0, "Query");
-        assert_eq!(calls[1].1, "SET p = if_not_exists(p, :now) REMOVE c, t");
+        assert_eq!(calls[1].1, "SET p = :now REMOVE c, t");
     }
 
     /// I10: API Gateway does not ask again.
     #[tokio::test]
     async fn a_device_whose_mailbox_cannot_be_looked_at_is_taken_to_have_something_waiting() {
         let calls = leaving_when(|| refused("ValidationException")).await;
-        assert_eq!(calls[1].1, "SET p = if_not_exists(p, :now) REMOVE c, t");
+        assert_eq!(calls[1].1, "SET p = :now REMOVE c, t");
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! The transaction that changes the list also deletes the devices' records and keys: from then on no token of theirs
 //! is taken, no prekey of theirs is handed out, and no message is put for them. It writes their names down with the
-//! account. What remains is done here: each is told, its connection is closed, and its prekeys and its mailbox, which
-//! nobody reaches any more, are emptied. When all of it is done the names are taken away.
+//! account. What remains is done here: each is told, its connection is closed, its push endpoint is deleted, and its
+//! prekeys and its mailbox, which nobody reaches any more, are emptied. When all of it is done the names are taken away.
 //!
 //! What fails for one device keeps nothing from the others, nor the rest from that one; the first failure is the answer,
 //! so that the request is repeated.
@@ -45,6 +45,7 @@ pub(crate) fn noted(before: &[EndedDevice], devices: &[DeviceRecord]) -> Vec<End
     let now = devices.iter().map(|record| EndedDevice {
         device: record.device,
         connection: record.connection.clone(),
+        endpoint: record.endpoint.clone(),
     });
     before.iter().cloned().chain(now).collect()
 }
@@ -93,10 +94,12 @@ pub(crate) async fn finish(
 /// Says whether mailbox and pool are empty now.
 async fn finish_one(backend: &Backend, ended: &EndedDevice, reason: RemovalReason) -> Result<bool, Fault> {
     let closed = close(backend, ended, reason).await;
+    let silenced = silence(backend, ended).await;
     let mailbox = empty(|| backend.mailbox.delete_page(ended.device));
     let prekeys = empty(|| backend.prekeys.delete_page(ended.device));
     let (mailbox, prekeys) = join(mailbox, prekeys).await;
     closed?;
+    silenced?;
     Ok(mailbox? && prekeys?)
 }
 
@@ -109,6 +112,14 @@ async fn close(backend: &Backend, ended: &EndedDevice, reason: RemovalReason) ->
     let news = ServiceFrame::Removed(Removed { reason });
     let _ = backend.sockets.post(connection, &news).await;
     backend.sockets.close(connection).await
+}
+
+/// Deletes the endpoint that would have woken the device.
+async fn silence(backend: &Backend, ended: &EndedDevice) -> Result<(), Fault> {
+    match &ended.endpoint {
+        Some(endpoint) => backend.push.delete_if_of(endpoint, ended.device).await,
+        None => Ok(()),
+    }
 }
 
 /// Deletes page after page, up to [`MAX_PAGES`]. Says whether nothing is left.
@@ -138,6 +149,7 @@ mod tests {
         EndedDevice {
             device: device(1, 2, 7),
             connection: ConnectionId::new("gone"),
+            endpoint: None,
         }
     }
 
@@ -195,6 +207,7 @@ mod tests {
         let other = EndedDevice {
             device: device(1, 3, 8),
             connection: ConnectionId::new("other"),
+            endpoint: None,
         };
         let (backend, calls) = backend(|call| match call.operation.as_str() {
             "DELETE gone" => (403, json!({})),

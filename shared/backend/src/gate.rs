@@ -202,7 +202,9 @@ mod tests {
             device: device(1, 1, 7),
             signing_key: PublicKey::new([2; 33]).unwrap(),
             connection: None,
-            waiting_since: None,
+            owed_since: None,
+            alerted_at: None,
+            endpoint: None,
             seen_at: UnixSeconds(NOW.0 - ago),
         }]
     }

@@ -7,15 +7,16 @@
 //! - One verb a file. WebSocket: [`connect`], [`disconnect`], [`send`], [`ack`], [`receive`], [`claim`],
 //!   [`ephemeral`]. HTTP:
 //!   [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`]; [`upload`],
-//!   [`check`], [`fetch`]. Both: [`authorize`]. Each file says why the verb may run twice or break off anywhere.
+//!   [`check`], [`fetch`]; [`subscribe`]. Both: [`authorize`]. By the clock: [`wake`]. Each file says why the verb may run twice or break off anywhere.
 //!   `publish`, `ended`, `directory`, `news`: what several of them share.
 //! - One noun a file under [`tables`]: names of keys and attributes, conditions, every call to DynamoDB.
 //! - [`sockets`]: connections of devices. [`verify`]: checks of published keys. [`fault`]: failed requests.
-//! - Phone numbers: [`phone`] parses them, `keyed_hash` names them, `sms` reaches them. [`gate`]: the PIN.
+//! - Phone numbers: [`phone`] parses them, `keyed_hash` names them, `sms` reaches them. `push` reaches phones that are asleep, and `alert` says when. [`gate`]: the PIN.
 //! - [`requests`], [`budgets`]: how much of anything is enough.
 //! - [`config`], [`clock`]: all that is read from outside.
 
 pub mod ack;
+mod alert;
 pub mod answer;
 pub mod authorize;
 pub mod budgets;
@@ -40,6 +41,7 @@ mod news;
 pub mod offer;
 pub mod phone;
 mod publish;
+mod push;
 mod random;
 pub mod receive;
 pub mod register;
@@ -48,9 +50,11 @@ pub mod revoke;
 pub mod send;
 mod sms;
 pub mod sockets;
+pub mod subscribe;
 pub mod tables;
 pub mod upload;
 pub mod verify;
+pub mod wake;
 
 #[cfg(test)]
 mod testing;
@@ -72,6 +76,7 @@ pub use config::Config;
 
 use fault::Fault;
 use keyed_hash::KeyedHash;
+use push::Push;
 use random::Random;
 use requests::Requests;
 use sms::Sms;
@@ -112,6 +117,7 @@ pub struct Backend {
     mailbox: Mailbox,
     sockets: Sockets,
     sms: Sms,
+    push: Push,
     requests: Requests,
     ephemerals: Requests,
     clock: Clock,
@@ -149,6 +155,11 @@ impl Backend {
         let mut texts = sns::config::Builder::from(&sdk);
         texts.set_endpoint_url(config.aws_endpoint.clone());
         texts.set_retry_config(Some(RetryConfig::standard().with_max_attempts(sms::ATTEMPTS)));
+        let pushes = texts
+            .clone()
+            .retry_config(RetryConfig::standard().with_max_attempts(push::ATTEMPTS))
+            .timeout_config(push_timeouts())
+            .build();
         let client = dynamodb::Client::from_conf(tables.build());
         let database = Database::new(client, random.clone());
         Self {
@@ -168,6 +179,7 @@ impl Backend {
                 sns::Client::from_conf(texts.build()),
                 config.sms_sender_id.clone(),
             ),
+            push: Push::new(sns::Client::from_conf(pushes), config),
             requests: Requests::new(config.requests_per_minute),
             ephemerals: Requests::new(MAX_EPHEMERALS_PER_MINUTE),
             database,
@@ -191,6 +203,14 @@ impl Backend {
         self.sms_daily_ceiling
             .ok_or_else(|| not_told("SMS_DAILY_CEILING"))
     }
+}
+
+fn push_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(Duration::from_secs(push::ATTEMPT_SECONDS))
+        .operation_timeout(Duration::from_secs(push::OPERATION_SECONDS))
+        .build()
 }
 
 fn not_told(variable: &'static str) -> Fault {

@@ -370,7 +370,9 @@ mod tests {
             device: device(1, *id, 7),
             signing_key: waxwing_wire::PublicKey::new([2; 33]).unwrap(),
             connection: None,
-            waiting_since: None,
+            owed_since: None,
+            alerted_at: None,
+            endpoint: None,
             seen_at: UnixSeconds(0),
         };
         let free = |ids: &[u64]| lowest_free(&ids.iter().map(record).collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 //! The messages of one frame share the reads of the directory and, for each device, one post; each has an outcome of
 //! its own. The order carries the promises. First every envelope is put, then the recipients' devices are read: a device
 //! that connects in between finds the envelope when it asks. *Accepted* is said only after each device was
-//! posted to or marked for push.
+//! posted to or is owed an alert. Whether the alert could be published in that moment is no matter: it stays owed.
 //!
 //! A put made for a registration that the directory does not have is deleted again. That is safe even while
 //! another run of the same message is under way: a registration that is gone never comes back, and nobody
@@ -35,7 +35,7 @@ use waxwing_wire::{
 };
 
 use crate::{
-    Backend,
+    Backend, alert,
     clock::UnixSeconds,
     fault::Fault,
     sockets::{ConnectionId, Posted},
@@ -169,6 +169,7 @@ fn outcome(sender: DeviceAddress, listed: &Listed, directory: &Directory, is_reu
 struct Letter {
     owner: RegisteredDevice,
     envelope: Envelope,
+    urgent: bool,
 }
 
 fn letters(sender: RegisteredDevice, message: &OutgoingMessage) -> impl Iterator<Item = Letter> {
@@ -183,6 +184,7 @@ fn letters(sender: RegisteredDevice, message: &OutgoingMessage) -> impl Iterator
                 id,
                 ciphertext: device.ciphertext.clone(),
             },
+            urgent: recipient.urgent,
         })
     })
 }
@@ -199,7 +201,7 @@ async fn put_all(backend: &Backend, letters: Vec<Letter>, now: UnixSeconds) -> R
     let puts = letters.into_iter().map(|letter| async move {
         let put = backend
             .mailbox
-            .put_if_absent(letter.owner, &letter.envelope, now)
+            .put_if_absent(letter.owner, &letter.envelope, letter.urgent, now)
             .await?;
         Ok((put, letter))
     });
@@ -261,17 +263,21 @@ async fn finish(
         .flatten()
         .map(|record| (record.device, record))
         .collect();
-    let mut by_owner = BTreeMap::<_, Vec<_>>::new();
+    let mut by_owner = BTreeMap::<_, (Vec<_>, bool)>::new();
     for letter in letters {
-        by_owner.entry(letter.owner).or_default().push(letter.envelope);
+        let (envelopes, urgent) = by_owner.entry(letter.owner).or_default();
+        envelopes.push(letter.envelope);
+        *urgent |= letter.urgent;
     }
     let records = &records;
-    let steps = by_owner.into_iter().map(|(owner, envelopes)| async move {
-        match records.get(&owner) {
-            Some(record) => announce(backend, record, envelopes, now).await,
-            None => take_back(backend, owner, envelopes).await,
-        }
-    });
+    let steps = by_owner
+        .into_iter()
+        .map(|(owner, (envelopes, urgent))| async move {
+            match records.get(&owner) {
+                Some(record) => announce(backend, record, envelopes, urgent, now).await,
+                None => take_back(backend, owner, envelopes).await,
+            }
+        });
     all(steps.collect()).await.map(drop)
 }
 
@@ -286,11 +292,12 @@ async fn take_back(
     Ok(())
 }
 
-/// Posts envelopes to the device if it is connected, and marks the device for push if it is not.
+/// Posts envelopes to the device if it is connected, and alerts the device if it is not and one of them is urgent.
 async fn announce(
     backend: &Backend,
     record: &DeviceRecord,
     mut envelopes: Vec<Envelope>,
+    urgent: bool,
     now: UnixSeconds,
 ) -> Result<(), Fault> {
     let device = record.device;
@@ -299,17 +306,21 @@ async fn announce(
     match &record.connection {
         Some(connection) => {
             let news = ServiceFrame::Delivery(Delivery { envelopes });
-            post_or_mark(backend, device, connection, &news, now).await
+            if urgent {
+                return post_or_alert(backend, device, connection, &news, now).await;
+            }
+            // If nobody hears it, it waits until the device is there. That the connection is dead is found out by what is
+            // urgent, by `disconnect` or by `wake`: who forgets it has to see to what was posted there before.
+            backend.sockets.post(connection, &news).await.map(drop)
         }
-        // The mark was there after the put: whoever follows it finds the envelope.
-        None if record.waiting_since.is_some() => Ok(()),
-        None => backend.devices.mark_waiting_if_away(device, now).await,
+        None if urgent => alert::alert(backend, record, now).await,
+        None => Ok(()),
     }
 }
 
-/// Posts to the device's connection; if it is gone, the record forgets it and marks the device for push. One that was
+/// Posts to the device's connection; if it is gone, the record forgets it and the device is alerted. One that was
 /// recorded a moment ago may not be open yet: it is posted to again for a while, and then the sender has to repeat.
-async fn post_or_mark(
+async fn post_or_alert(
     backend: &Backend,
     device: RegisteredDevice,
     connection: &ConnectionId,
@@ -326,7 +337,10 @@ async fn post_or_mark(
             .replace_connection_unless_opening(device, connection, now)
             .await?
         {
-            Replaced::Done => return Ok(()),
+            Replaced::Done(owed) => {
+                alert::give(backend, owed, now).await;
+                return Ok(());
+            }
             Replaced::MayBeOpening => {}
         }
     }
@@ -351,13 +365,16 @@ struct Listed {
 
 impl Listed {
     fn of(message: &OutgoingMessage) -> Self {
-        let accounts = message.recipients.iter().map(|Recipient { account, devices }| {
-            let devices = devices.iter().map(|device| {
-                let device = registered(*account, device);
-                (device.address, device)
+        let accounts = message
+            .recipients
+            .iter()
+            .map(|Recipient { account, devices, .. }| {
+                let devices = devices.iter().map(|device| {
+                    let device = registered(*account, device);
+                    (device.address, device)
+                });
+                (*account, devices.collect())
             });
-            (*account, devices.collect())
-        });
         Self {
             message: message.message,
             accounts: accounts.collect(),
@@ -453,7 +470,9 @@ mod tests {
             device,
             signing_key,
             connection: None,
-            waiting_since: None,
+            owed_since: None,
+            alerted_at: None,
+            endpoint: None,
             seen_at: UnixSeconds(0),
         }
     }
@@ -536,9 +555,11 @@ mod tests {
                     ciphertext: Ciphertext::from_vec(vec![number; 32]).unwrap(),
                 });
         }
-        let recipients = recipients
-            .into_iter()
-            .map(|(account, devices)| Recipient { account, devices });
+        let recipients = recipients.into_iter().map(|(account, devices)| Recipient {
+            account,
+            devices,
+            urgent: true,
+        });
         OutgoingMessage {
             message: MessageId::from_bytes(&id).unwrap(),
             recipients: recipients.collect(),

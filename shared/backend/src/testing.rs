@@ -29,11 +29,11 @@ const MAX_CALLS: usize = 1000;
 /// One request to AWS.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// The operation of DynamoDB, or the method and id of a connection.
+    /// The operation of DynamoDB, the action of SNS, or the method and id of a connection.
     pub(crate) operation: String,
     /// The table, if there is one.
     pub(crate) table: String,
-    /// The body; `null` if it is not JSON.
+    /// The body; the parameters of a request to SNS; `null` if it is neither.
     pub(crate) body: Value,
 }
 
@@ -86,6 +86,10 @@ pub(crate) fn backend_of(
         ("REQUESTS_PER_MINUTE", "500"),
         ("PHONE_HASH_KEY", "a secret that only the tests know"),
         ("SMS_DAILY_CEILING", "1000"),
+        (
+            "APNS_APPLICATION",
+            "arn:aws:sns:eu-west-1:123456789012:app/APNS/waxwing",
+        ),
         ("DEVICES_TABLE", "devices"),
         ("KEYS_TABLE", "keys"),
         ("PREKEYS_TABLE", "prekeys"),
@@ -227,6 +231,14 @@ impl<F> fmt::Debug for Script<F> {
 
 fn read(request: &HttpRequest) -> Call {
     let bytes = request.body().bytes().unwrap_or_default();
+    if bytes.starts_with(b"Action=") {
+        let body = form(bytes);
+        return Call {
+            operation: body["Action"].as_str().unwrap_or_default().to_owned(),
+            table: String::new(),
+            body,
+        };
+    }
     let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let target = request.headers().get("x-amz-target");
     let operation = match target {
@@ -242,6 +254,29 @@ fn read(request: &HttpRequest) -> Call {
         table: table.to_owned(),
         body: body.clone(),
     }
+}
+
+/// The parameters of a request to SNS, still encoded.
+fn form(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect()
+}
+
+/// SNS's answer to an alert that it took.
+pub(crate) fn published() -> Answer {
+    let body = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>";
+    (200, body.into())
+}
+
+/// SNS's refusal with this code.
+pub(crate) fn sns_refused(code: &str, message: &str) -> Answer {
+    let body = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    );
+    (400, body.into())
 }
 
 /// The bytes of a binary attribute in DynamoDB's JSON.

@@ -8,6 +8,7 @@ use waxwing_wire::{
     AccountId, DeviceAddress, DeviceId, MessageId,
     challenge::Challenged,
     phone::{Code, PhoneNumber},
+    subscribe::Platform,
 };
 use zeroize::Zeroizing;
 
@@ -25,6 +26,7 @@ use crate::{
     outbox::{self, SendError},
     person,
     prekeys::{self, UploadError},
+    push::{self, PushError, PushState},
     read_state,
     receipts::ReceiptSettings,
     registration::{self, ConfirmedNumber, RegisterError},
@@ -303,6 +305,34 @@ impl Client {
     /// it is open. If there is none, the next attempt begins now.
     pub fn network_changed(&self) {
         self.connection.network_changed();
+    }
+
+    /// Hands over the token that the platform gave the app for this device: from now on an alert is raised there when a
+    /// message waits and this device is not connected. It says that something waits and nothing else. Call it at each start
+    /// and whenever the platform gives another token. Returns as soon as it is stored; the service is told while
+    /// connected. [`Event::PushTokenRefused`](crate::Event::PushTokenRefused) tells if it does not take it.
+    ///
+    /// # Errors
+    /// [`PushError`].
+    pub async fn set_push_token(&self, platform: Platform, token: &str) -> Result<(), PushError> {
+        push::set(&self.shared, platform, token).await
+    }
+
+    /// Raises no alerts for this device any more. Told to the service while connected, so stay connected until
+    /// [`push_state`](Self::push_state) is off before the app forgets this device.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn clear_push_token(&self) -> Result<(), StoreError> {
+        push::clear(&self.shared).await
+    }
+
+    /// Whether this device is woken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn push_state(&self) -> Result<PushState, StoreError> {
+        push::state(&self.shared)
     }
 
     /// The events for the app, from the first kept one that it has not handled yet. Meant for one reader at a

@@ -259,6 +259,12 @@ pub enum Event {
         /// Whether one of their devices is there.
         present: bool,
     },
+    /// The service does not take the push token: [`PushState`](crate::PushState) tells so from now on, and nothing wakes this
+    /// device. Ask the platform for another one.
+    PushTokenRefused {
+        /// Why.
+        reason: ErrorCode,
+    },
     /// One-time prekeys of this device were published.
     PrekeysUploaded {
         /// How many.

@@ -43,6 +43,7 @@
 //! - A message's way out: `outbox` → `sessions` → `connection::pump` → `transport`.
 //! - A message's way in: `transport` → `connection::drain` → `receive` → `sessions`, `channel` (order) →
 //!   `connection::acks`.
+//! - `push`: where this device is woken when something waits.
 //! - `receipts`, `read_state`, `ask_again`: what devices tell each other about messages. `history`: the messages of one own device
 //!   for another. `person`: what the person wants, on all own devices.
 //! - Said for now alone: `ephemeral` (sealed, opened, and what follows), `typing`, `presence`; `connection::ephemerals`.
@@ -74,6 +75,7 @@ mod outbox;
 mod person;
 mod prekeys;
 mod presence;
+mod push;
 mod read_state;
 mod receipts;
 mod receive;
@@ -102,6 +104,7 @@ pub use lock::LockError;
 pub use messages::{Conversation, MessageState, StoredMessage};
 pub use outbox::{MAX_TEXT_BYTES, SendError};
 pub use prekeys::UploadError;
+pub use push::{PushError, PushState};
 pub use receipts::ReceiptSettings;
 pub use registration::{ConfirmedNumber, RegisterError};
 pub use safety::{Contact, VerifyError};
@@ -122,4 +125,5 @@ pub use waxwing_wire::{
     challenge::Challenged,
     frame::RemovalReason,
     phone::{Code, PhoneNumber},
+    subscribe::Platform,
 };

@@ -203,7 +203,9 @@ pub(crate) fn prepare(
             if let Matter::Message(row) = entry.matter {
                 messages::raise(tx, row, MessageState::Sent)?;
             }
-            prepared.outgoing.push(outgoing(tx, &accounts, entry)?);
+            prepared
+                .outgoing
+                .push(outgoing(tx, me.address().account, &accounts, entry)?);
         }
     }
     prepared.learn.retain(|account| !under_way.is_blocked(*account));
@@ -408,9 +410,15 @@ fn seal_for(
     Ok(true)
 }
 
+/// Whether somebody is to be woken for it: for what is shown, and for nothing that devices settle among themselves.
+fn is_urgent(body: &Body) -> bool {
+    matches!(body, Body::Text(_) | Body::Again(_))
+}
+
 /// The message as it leaves: for each account all its devices, also where it has no other than this one.
 fn outgoing(
     tx: &Transaction<'_>,
+    own: AccountId,
     accounts: &BTreeSet<AccountId>,
     entry: &Entry,
 ) -> Result<Outgoing, StoreError> {
@@ -428,6 +436,7 @@ fn outgoing(
                     ciphertext: sealed.ciphertext.clone(),
                 })
                 .collect(),
+            urgent: account != own && is_urgent(&entry.body),
         })
         .collect();
     Ok(Outgoing {

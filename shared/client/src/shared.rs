@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) outbox_grew: Notify,
     /// Told when there is reason to ask for the list of an account.
     pub(crate) lists_are_stale: Notify,
+    /// Told when the app said where to wake this device.
+    pub(crate) push_changed: Notify,
     /// Offers of which the app was told, since the client was opened, that a device took them up.
     pub(crate) told_offers: std::sync::Mutex<BTreeSet<OfferId>>,
     /// Held by whoever changes what this device is or publishes.
@@ -104,6 +106,7 @@ impl Shared {
             events: EventSink::default(),
             outbox_grew: Notify::new(),
             lists_are_stale: Notify::new(),
+            push_changed: Notify::new(),
             told_offers: std::sync::Mutex::default(),
             joining: Mutex::new(()),
             runtime,

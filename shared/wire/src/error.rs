@@ -50,6 +50,12 @@ pub enum ErrorCode {
     StaleList,
     /// The offer is unknown, used, declined, expired, or of another account.
     InvalidLink,
+    /// The platform, or SNS for it, takes no such push token.
+    InvalidPushToken,
+    /// The push token belongs to another device, which is registered.
+    PushTokenTaken,
+    /// This deployment cannot reach the platform.
+    PushNotOffered,
     /// Too many requests; `retry_after_seconds` says when to try again.
     RateLimited,
     /// A part the service needs did not answer. Nothing was promised; try again.
@@ -71,17 +77,19 @@ impl ErrorCode {
             | Self::InvalidKey
             | Self::InvalidSignature
             | Self::InvalidPhone
-            | Self::InvalidList => 400,
+            | Self::InvalidList
+            | Self::InvalidPushToken => 400,
             Self::Unauthorized => 401,
             Self::WrongCode | Self::InvalidTicket | Self::WrongPin | Self::FirstDeviceOnly => 403,
-            Self::UnknownAction | Self::UnknownAccount => 404,
+            Self::UnknownAction | Self::UnknownAccount | Self::PushNotOffered => 404,
             Self::AccountTaken
             | Self::TooManyDevices
             | Self::MessageIdReused
             | Self::StalePrekey
             | Self::PrekeyConflict
             | Self::KeysDiffer
-            | Self::StaleList => 409,
+            | Self::StaleList
+            | Self::PushTokenTaken => 409,
             Self::InvalidLink => 410,
             Self::TooLarge => 413,
             Self::RegistrationLocked => 423,

@@ -11,7 +11,7 @@
 //! - [`frame`]: every frame a socket carries, in both directions. [`error`]: what a refused request says.
 //! - WebSocket verbs: [`send`], [`ack`], [`receive`], [`claim`], [`ephemeral`].
 //! - HTTP verbs: [`challenge`], [`confirm`], [`register`], [`lock`]; [`offer`], [`link`], [`answer`], [`revoke`];
-//!   [`upload`], [`check`], [`fetch`]. [`token`]: how a device proves who it is.
+//!   [`upload`], [`check`], [`fetch`]; [`subscribe`]. [`token`]: how a device proves who it is.
 //! - [`devices`]: the signed list of an account's devices. [`phone`], [`secret`]: what never prints.
 
 pub mod ack;
@@ -39,6 +39,7 @@ pub mod register;
 pub mod revoke;
 pub mod secret;
 pub mod send;
+pub mod subscribe;
 pub mod token;
 pub mod upload;
 

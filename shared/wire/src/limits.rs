@@ -83,3 +83,15 @@ pub const MAX_REQUESTS_PER_MINUTE: u32 = 500;
 /// Ephemeral messages an account may send in a minute, over all its devices, apart from its requests. Typing takes 15
 /// of them for each conversation, being seen two.
 pub const MAX_EPHEMERALS_PER_MINUTE: u32 = 120;
+
+/// Bytes of a push token. Google's have about 160 and no promised length.
+pub const MAX_PUSH_TOKEN_BYTES: usize = 1024;
+
+/// Hexadecimal digits of the shortest token that Apple gives: 32 bytes.
+pub const MIN_APNS_TOKEN_DIGITS: usize = 64;
+
+/// Hexadecimal digits of the longest one that SNS takes; Apple's length may change.
+pub const MAX_APNS_TOKEN_DIGITS: usize = 400;
+
+/// Seconds after an alert in which a device that stays away is not alerted again, whatever comes.
+pub const ALERT_PAUSE_SECONDS: u64 = 15 * 60;

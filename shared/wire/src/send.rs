@@ -107,6 +107,15 @@ pub struct Recipient {
     /// Every device of the account as the sender knows it. Empty only for an account whose devices the
     /// sender does not know yet, or for the sender's own account when it has no other device.
     pub devices: Vec<RecipientDevice>,
+    /// Whether the message is worth waking the account's devices for. Receipts and copies for the own devices are not:
+    /// they wait until the device is there. The one thing about the content that a sender tells the service.
+    #[serde(default = "is_urgent", skip_serializing_if = "Clone::clone")]
+    pub urgent: bool,
+}
+
+/// Who says nothing wakes: a message that waits unnoticed is worse than an alert too many.
+fn is_urgent() -> bool {
+    true
 }
 
 /// One device and what was encrypted for it.

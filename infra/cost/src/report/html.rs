@@ -257,7 +257,7 @@ impl Report {
                 }
                 @for (function, ms) in &durations.functions { li { (function) " takes " (ms) " ms." } }
                 li { "Counts are the local runner's; WebSocket pings, connects and disconnects are no billed messages." }
-                li { "Groups, media and pushes are planned: what they cost is modelled, not measured." }
+                li { "Groups and media are planned: what they cost is modelled, not measured." }
             }
         }
     }

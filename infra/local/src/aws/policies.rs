@@ -154,7 +154,7 @@ impl Policies {
         let Caller::Function(function) = caller else {
             return Ok(());
         };
-        self.check(function, &request.grant(), request.resource())
+        self.check(function, &request.grant(), &request.resource())
             .map_err(|message| AwsError::new(StatusCode::FORBIDDEN, "AuthorizationError", message))
     }
 

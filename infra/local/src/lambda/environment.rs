@@ -52,6 +52,7 @@ mod tests {
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            schedules: Vec::new(),
             policies: Vec::new(),
         };
         let variables = variables(&function, "http://127.0.0.1:1");

@@ -277,6 +277,7 @@ mod tests {
             timeout_seconds: 30,
             memory_mb: 256,
             environment: BTreeMap::new(),
+            schedules: Vec::new(),
             policies: Vec::new(),
         };
         let limits = ProcessLimits::default();

@@ -17,6 +17,7 @@ fn spec(handler: &str) -> FunctionSpec {
         timeout_seconds: 30,
         memory_mb: 256,
         environment: BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]),
+        schedules: Vec::new(),
         policies: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
-//! `AWS::Serverless::Function`: how it runs, and which HTTP requests it answers.
+//! `AWS::Serverless::Function`: how it runs, which HTTP requests it answers, and when the clock invokes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
@@ -56,19 +56,34 @@ pub(super) fn read(
     let timeout_seconds = properties.number("Timeout", least, most)?.unwrap_or(default);
     let (least, most, default) = MEMORY_MB;
     let memory_mb = properties.number("MemorySize", least, most)?.unwrap_or(default);
-    let spec = FunctionSpec {
+    let mut spec = FunctionSpec {
         logical_id: logical_id.to_owned(),
         handler: properties.required_text("Handler")?,
         name,
         timeout_seconds,
         memory_mb,
         environment: environment(properties)?,
+        schedules: Vec::new(),
         policies: policies(properties, warnings),
     };
-    let events = properties.section("Events")?;
-    let events = events.map(|events| http_events(&events, warnings)).transpose()?;
+    let mut found = Vec::new();
+    if let Some(events) = properties.section("Events")? {
+        for (name, event) in events.all_sections()? {
+            let (kind, properties) = (event.required_text("Type")?, event.section("Properties")?);
+            match (kind.as_str(), properties) {
+                ("HttpApi", properties) => {
+                    found.push(http_event(events.path_of(name), properties.as_ref(), warnings)?);
+                }
+                ("Schedule", Some(properties)) => spec.schedules.push(schedule(&properties, warnings)?),
+                _ => warnings.push(Warning {
+                    path: events.path_of(name),
+                    message: format!("never happens here: the runner has no {kind} events"),
+                }),
+            }
+        }
+    }
     properties.finish(HARMLESS, warnings);
-    Ok((spec, events.unwrap_or_default()))
+    Ok((spec, found))
 }
 
 fn environment(properties: &Section<'_>) -> Result<BTreeMap<String, String>, TemplateError> {
@@ -102,21 +117,30 @@ fn policies(properties: &Section<'_>, warnings: &mut Vec<Warning>) -> Vec<Value>
     documents.into_iter().cloned().collect()
 }
 
-fn http_events(events: &Section<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<HttpEvent>, TemplateError> {
-    let mut found = Vec::new();
-    for (name, event) in events.all_sections()? {
-        let kind = event.required_text("Type")?;
-        let properties = event.section("Properties")?;
-        if kind == "HttpApi" {
-            found.push(http_event(events.path_of(name), properties.as_ref(), warnings)?);
-        } else {
-            warnings.push(Warning {
-                path: events.path_of(name),
-                message: format!("never happens here: the runner has no {kind} events"),
-            });
-        }
-    }
-    Ok(found)
+/// `rate(5 minutes)` (EventBridge user guide, "Rate expressions"). Of the expressions of EventBridge the only kind that the
+/// runner follows.
+fn schedule(properties: &Section<'_>, warnings: &mut Vec<Warning>) -> Result<Duration, TemplateError> {
+    let text = properties.required_text("Schedule")?;
+    properties.finish(&["Description", "Name"], warnings);
+    rate(&text).ok_or_else(|| {
+        let problem = Problem::WrongValue {
+            value: text,
+            expected: "rate(5 minutes), a whole number of minutes, hours or days".to_owned(),
+        };
+        properties.error("Schedule", problem)
+    })
+}
+
+fn rate(text: &str) -> Option<Duration> {
+    let (number, unit) = text.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
+    let minutes = match (unit, number) {
+        ("minute", 1) | ("minutes", 2..) => 1,
+        ("hour", 1) | ("hours", 2..) => 60,
+        ("day", 1) | ("days", 2..) => 24 * 60,
+        _ => return None,
+    };
+    Some(Duration::from_secs(u64::from(number) * minutes * 60))
 }
 
 fn http_event(
@@ -159,4 +183,27 @@ fn http_event(
     };
     properties.finish(&[], warnings);
     Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_of_its_unit_as_eventbridge_spells_it() {
+        for (text, minutes) in [
+            ("rate(1 minute)", Some(1)),
+            ("rate(5 minutes)", Some(5)),
+            ("rate(2 hours)", Some(120)),
+            ("rate(1 day)", Some(1440)),
+            ("rate(1 minutes)", None),
+            ("rate(0 minutes)", None),
+            ("rate(5 seconds)", None),
+            ("cron(0 12 * * ? *)", None),
+            ("5 minutes", None),
+        ] {
+            let expected = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+            assert_eq!(rate(text), expected, "{text}");
+        }
+    }
 }

@@ -58,8 +58,7 @@ impl Template {
             return Err(document.error("Transform", Problem::WrongValue { value, expected }));
         }
         let declared = document.section("Parameters")?;
-        let values =
-            parameters::evaluate(declared.as_ref(), parameters, &surroundings.secret, &mut warnings)?;
+        let values = parameters::evaluate(declared.as_ref(), parameters, surroundings, &mut warnings)?;
         let resources = document
             .value("Resources")
             .ok_or_else(|| document.error("Resources", Problem::Missing))?;

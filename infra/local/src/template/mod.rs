@@ -57,6 +57,8 @@ pub struct FunctionSpec {
     pub memory_mb: u32,
     /// Its variables, with local addresses in place of those of the template's own APIs.
     pub environment: BTreeMap<String, String>,
+    /// How often the clock invokes it: one for each `Schedule` event.
+    pub schedules: Vec<Duration>,
     /// Its policies, resolved. Kept as they are: who checks them reads them.
     pub policies: Vec<Value>,
 }

@@ -3,11 +3,12 @@
 //! AWS adds random parts to names; here the same template has the same names in every run, so that data kept
 //! on disk is found again.
 
-use std::{cmp::Reverse, fmt, net::SocketAddr};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
+use crate::aws::Sns;
 use crate::place::{ACCOUNT_ID, REGION};
 
 /// The HTTP API that SAM adds by itself when an event names none (SAM, "Generated resources").
@@ -27,6 +28,8 @@ pub struct Surroundings {
     pub front: Option<SocketAddr>,
     /// What stands in for parameters that are secret (`NoEcho`) and have no default.
     pub secret: String,
+    /// Values of parameters that name what this machine has, unless others are given: its platform applications.
+    pub stand_ins: BTreeMap<String, String>,
 }
 
 impl Default for Surroundings {
@@ -37,6 +40,7 @@ impl Default for Surroundings {
             stack_name: "local".to_owned(),
             front: None,
             secret: "a value of nobody's, for reading a template".to_owned(),
+            stand_ins: Sns::stand_ins(),
         }
     }
 }

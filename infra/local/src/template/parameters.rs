@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Warning,
+    Surroundings, Warning,
     error::{Problem, TemplateError},
     section::{Section, scalar_text},
 };
 
-/// Gives every parameter its value: a text, or a list of texts. A secret one (`NoEcho`) without a default has
-/// `secret` unless it is given.
+/// Gives every parameter its value: a text, or a list of texts. One that names what this machine has gets that, and a secret
+/// one (`NoEcho`) without a default the secret of the run, unless they are given.
 ///
 /// # Errors
 /// For a value that its constraints exclude, a missing value, and a value for no parameter.
 pub(super) fn evaluate(
     declared: Option<&Section<'_>>,
     given: &BTreeMap<String, String>,
-    secret: &str,
+    surroundings: &Surroundings,
     warnings: &mut Vec<Warning>,
 ) -> Result<BTreeMap<String, Value>, TemplateError> {
     let declared = declared
@@ -36,7 +36,7 @@ pub(super) fn evaluate(
     declared
         .into_iter()
         .map(|(name, parameter)| {
-            let value = value_of(name, &parameter, given.get(name), secret, warnings)?;
+            let value = value_of(name, &parameter, given.get(name), surroundings, warnings)?;
             Ok((name.to_owned(), value))
         })
         .collect()
@@ -46,16 +46,17 @@ fn value_of(
     name: &str,
     parameter: &Section<'_>,
     given: Option<&String>,
-    secret: &str,
+    surroundings: &Surroundings,
     warnings: &mut Vec<Warning>,
 ) -> Result<Value, TemplateError> {
     let path = || format!("Parameters.{name}");
     let default = parameter.text("Default")?;
     let is_secret = parameter.value("NoEcho").and_then(scalar_text).as_deref() == Some("true");
     let text = given
+        .or_else(|| surroundings.stand_ins.get(name))
         .cloned()
         .or(default)
-        .or_else(|| is_secret.then(|| secret.to_owned()))
+        .or_else(|| is_secret.then(|| surroundings.secret.clone()))
         .ok_or_else(|| TemplateError::at(path(), Problem::NoParameterValue))?;
     let refuse = |expected: String| {
         let value = if is_secret { "it".to_owned() } else { text.clone() };
@@ -136,7 +137,7 @@ mod tests {
         evaluate(
             Some(&Section::new("Parameters", &declared).unwrap()),
             &given,
-            "a secret",
+            &Surroundings::default(),
             &mut Vec::new(),
         )
     }
@@ -182,7 +183,12 @@ mod tests {
     fn a_secret_parameter_has_the_secret_of_the_run_and_is_not_shown() {
         let declared = json!({"Key": {"Type": "String", "NoEcho": true, "MinLength": 8}});
         let declared = Section::new("Parameters", &declared).unwrap();
-        let evaluate = |given: &BTreeMap<_, _>| evaluate(Some(&declared), given, "a secret", &mut Vec::new());
+        let surroundings = Surroundings {
+            secret: "a secret".to_owned(),
+            ..Surroundings::default()
+        };
+        let evaluate =
+            |given: &BTreeMap<_, _>| evaluate(Some(&declared), given, &surroundings, &mut Vec::new());
         assert_eq!(evaluate(&BTreeMap::new()).unwrap()["Key"], json!("a secret"));
         let given = BTreeMap::from([("Key".to_owned(), "given by hand".to_owned())]);
         assert_eq!(evaluate(&given).unwrap()["Key"], json!("given by hand"));
@@ -191,10 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_names_what_this_machine_has_gets_it_unless_another_is_given() {
+        let declared = json!({"Phones": {"Type": "String", "Default": ""}});
+        let declared = Section::new("Parameters", &declared).unwrap();
+        let surroundings = Surroundings {
+            stand_ins: [("Phones".to_owned(), "here".to_owned())].into(),
+            ..Surroundings::default()
+        };
+        let evaluate =
+            |given: &BTreeMap<_, _>| evaluate(Some(&declared), given, &surroundings, &mut Vec::new());
+        assert_eq!(evaluate(&BTreeMap::new()).unwrap()["Phones"], json!("here"));
+        let given = BTreeMap::from([("Phones".to_owned(), String::new())]);
+        assert_eq!(evaluate(&given).unwrap()["Phones"], json!(""));
+    }
+
+    #[test]
     fn a_parameter_without_a_default_needs_a_value() {
         let declared = json!({"Key": {"Type": "String"}});
         let declared = Section::new("Parameters", &declared).unwrap();
-        let error = evaluate(Some(&declared), &BTreeMap::new(), "a secret", &mut Vec::new()).unwrap_err();
+        let error = evaluate(
+            Some(&declared),
+            &BTreeMap::new(),
+            &Surroundings::default(),
+            &mut Vec::new(),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "Parameters.Key: has no default; give it a value"

@@ -271,6 +271,17 @@ async fn a_push_reaches_an_endpoint_that_is_there_and_enabled() {
         delete.send().await.unwrap();
     }
     let gone = pushing.publish(&endpoint, "wake up", None).await.unwrap_err();
-    assert!(gone.is_not_found_exception(), "{gone:?}");
+    // To a publish SNS says so without an error of its own.
+    assert!(gone.is_invalid_parameter_exception(), "{gone:?}");
+    assert!(gone.message().unwrap().contains("No endpoint found"), "{gone}");
+    let known = pushing.client.get_endpoint_attributes().endpoint_arn(&endpoint);
+    let known = known.send().await.unwrap_err().into_service_error();
+    assert!(known.is_not_found_exception(), "{known:?}");
     assert_eq!(pushing.outbox.recent().len(), 2);
+    assert_eq!(pushing.outbox.pushes(TOKEN).len(), 2);
+    assert_eq!(
+        pushing.create(TOKEN, "alice").await.unwrap(),
+        endpoint,
+        "its id follows from the token"
+    );
 }

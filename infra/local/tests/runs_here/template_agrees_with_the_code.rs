@@ -66,8 +66,8 @@ fn every_function_of_the_code_is_in_the_template_and_the_other_way_round() {
 #[test]
 fn every_route_leads_to_the_function_that_was_written_for_it() {
     let template = template();
-    let websocket = template.websocket.unwrap();
-    let http = template.http.unwrap();
+    let websocket = template.websocket.as_ref().unwrap();
+    let http = template.http.as_ref().unwrap();
     assert_eq!(websocket.route_selection, ["action"]);
     let mut routes = 0;
     for function in FUNCTIONS {
@@ -82,6 +82,10 @@ fn every_route_leads_to_the_function_that_was_written_for_it() {
                     "{route}: a reply is the route's response"
                 );
                 routes += 1;
+            }
+            Trigger::Schedule => {
+                let spec = &template.functions[function.name];
+                assert!(!spec.schedules.is_empty(), "{}", function.name);
             }
             Trigger::Http { method, path } => {
                 let found = http

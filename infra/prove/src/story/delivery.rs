@@ -140,6 +140,10 @@ impl Story {
                 let next = Next::Run("disconnect".to_owned(), event);
                 (delivery(Stage::Running(None)), next)
             }
+            Request::Wake => {
+                let next = Next::Run("wake".to_owned(), self.service.tick("wake")?);
+                (delivery(Stage::Running(None)), next)
+            }
             Request::Frame(place, frame) => {
                 let function = self.note_asked(*place, frame)?;
                 let text = serde_json::to_string(frame).map_err(|error| Trouble(error.to_string()))?;
@@ -240,7 +244,7 @@ impl Story {
                 next
             }
             Stage::Running(None) => Next::Done(match (&delivery.request, ended) {
-                (Request::Authorize(_), Ended::Answer(answer)) => Reply::Authorized(answer),
+                (Request::Authorize(_) | Request::Wake, Ended::Answer(answer)) => Reply::Authorized(answer),
                 (_, ended) => status(ended),
             }),
             Stage::Opening(_) | Stage::Breaking(..) | Stage::Answering(..) => {

@@ -1,7 +1,8 @@
 //! Accounts: the signed list of each account's devices, and what is left to do for devices that ended.
 //!
 //! The list lies here and not beside the routing records: `send` reads those for every message and must not pay for
-//! a list that changes a few times a year. An item has at most about 700 bytes.
+//! a list that changes a few times a year. An item has at most about 700 bytes, and
+//! as long as something is left to do for devices that ended about 150 more for each.
 //!
 //! Whoever ends devices writes their names down here, in the transaction that ends them, and takes them away when
 //! their connections are closed and their prekeys and mailboxes are empty. So a run that breaks off leaves a note of
@@ -18,6 +19,7 @@ use waxwing_wire::{
 
 use crate::{
     fault::Fault,
+    push::Endpoint,
     sockets::ConnectionId,
     tables::{
         database::Database,
@@ -38,8 +40,12 @@ const DEVICES: &str = "d";
 /// Binary: the account key's signature over the list.
 const SIGNATURE: &str = "s";
 /// List of binaries, absent if there is nothing to do: devices that ended, each id (1), registration (4,
-/// big-endian) and, if it was connected, the name of the connection in UTF-8.
+/// big-endian) and, in UTF-8, the name of its connection, if it was connected, and after a line feed the ARN of its push
+/// endpoint, if it had one.
 const ENDED: &str = "e";
+
+/// Stands between the two names of a device that ended. Neither has one in it.
+const ENDPOINT_FOLLOWS: u8 = b'\n';
 
 /// Bytes of one device in [`DEVICES`].
 const DEVICE_BYTES: usize = 1 + 4 + PublicKey::BYTES + PublicKey::BYTES;
@@ -67,6 +73,8 @@ pub(crate) struct EndedDevice {
     pub(crate) device: RegisteredDevice,
     /// Where it was connected when it ended.
     pub(crate) connection: Option<ConnectionId>,
+    /// Where it was woken.
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 /// The table.
@@ -200,6 +208,10 @@ fn ended_value(ended: &[EndedDevice]) -> AttributeValue {
                 .iter()
                 .flat_map(|connection| connection.as_str().bytes()),
         );
+        if let Some(endpoint) = &ended.endpoint {
+            bytes.push(ENDPOINT_FOLLOWS);
+            bytes.extend(endpoint.as_str().bytes());
+        }
         binary(bytes)
     });
     AttributeValue::L(values.collect())
@@ -249,8 +261,12 @@ fn read_devices(bytes: &[u8]) -> Option<Vec<ListedDevice>> {
 
 fn read_ended(account: AccountId, bytes: &[u8]) -> Option<EndedDevice> {
     let (device, bytes) = bytes.split_first()?;
-    let (registration, connection) = bytes.split_first_chunk()?;
-    let connection = std::str::from_utf8(connection).ok()?;
+    let (registration, names) = bytes.split_first_chunk()?;
+    let names = std::str::from_utf8(names).ok()?;
+    let (connection, endpoint) = match names.split_once(char::from(ENDPOINT_FOLLOWS)) {
+        Some((connection, endpoint)) => (connection, Some(Endpoint::new(endpoint)?)),
+        None => (names, None),
+    };
     Some(EndedDevice {
         device: RegisteredDevice {
             address: DeviceAddress {
@@ -260,6 +276,7 @@ fn read_ended(account: AccountId, bytes: &[u8]) -> Option<EndedDevice> {
             registration: RegistrationId::new(u32::from_be_bytes(*registration).into()).ok()?,
         },
         connection: ConnectionId::new(connection),
+        endpoint,
     })
 }
 
@@ -267,6 +284,7 @@ fn read_ended(account: AccountId, bytes: &[u8]) -> Option<EndedDevice> {
 mod tests {
     use super::*;
     use crate::{
+        push::tests::ENDPOINT,
         testing::{backend, device, done},
         verify::tests::{TestDevice, first_list, signed_list},
     };
@@ -296,15 +314,27 @@ mod tests {
     }
 
     #[test]
-    fn devices_that_ended_survive_the_table_with_and_without_a_connection() {
+    fn devices_that_ended_survive_the_table_with_and_without_a_connection_and_an_endpoint() {
         let ended = vec![
             EndedDevice {
                 device: device(1, 2, 0x0102_0304),
                 connection: ConnectionId::new("cXrVudkBjoECHZw="),
+                endpoint: None,
+            },
+            EndedDevice {
+                device: device(1, 3, 8),
+                connection: ConnectionId::new("cXrVudkBjoECHZw="),
+                endpoint: Endpoint::new(ENDPOINT),
+            },
+            EndedDevice {
+                device: device(1, 4, 9),
+                connection: None,
+                endpoint: Endpoint::new(ENDPOINT),
             },
             EndedDevice {
                 device: device(1, 127, 7),
                 connection: None,
+                endpoint: None,
             },
         ];
         let (backend, _) = backend(|_| done());

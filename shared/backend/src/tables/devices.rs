@@ -1,7 +1,10 @@
 //! Devices: which devices an account has, which key speaks for each, and where each is connected.
 //!
-//! One strongly consistent Query of an account answers "which devices, which are connected". A record is about
-//! 130 bytes, so that answer costs one read unit for any account.
+//! One strongly consistent Query of an account answers "which devices, which are connected". A record has about
+//! 130 bytes, and 240 with a push endpoint, so that answer costs one read unit for any account.
+//!
+//! Alerts: `p` says that one is owed, `q` that one was published. Whoever sets `p` publishes, and puts `q` in its place
+//! after. A run that breaks off in between leaves `p`, which `wake` finds. A connection takes both away.
 
 use std::time::Duration;
 
@@ -14,11 +17,15 @@ use aws_sdk_dynamodb::{
     },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use waxwing_wire::{AccountId, DeviceAddress, DeviceId, PublicKey, RegisteredDevice, RegistrationId};
+use waxwing_wire::{
+    AccountId, DeviceAddress, DeviceId, PublicKey, RegisteredDevice, RegistrationId,
+    limits::ALERT_PAUSE_SECONDS,
+};
 
 use crate::{
     clock::UnixSeconds,
     fault::Fault,
+    push::Endpoint,
     sockets::ConnectionId,
     tables::{
         database::Database,
@@ -38,8 +45,12 @@ const SIGNING_KEY: &str = "v";
 const CONNECTION: &str = "c";
 // Number `t`, with the connection: when it was opened, in milliseconds of Unix time, by API Gateway's clock.
 // Only the conditions below read it.
-/// Number, absent unless something waits for a push: since when, in seconds of Unix time.
-const WAITING_SINCE: &str = "p";
+/// Number, absent unless an alert is owed: since when, in seconds of Unix time.
+const OWED_SINCE: &str = "p";
+/// Number, absent unless an alert was published since the device was there last: when, in seconds of Unix time.
+const ALERTED_AT: &str = "q";
+/// String, absent unless the device asked to be woken: the ARN of its SNS endpoint.
+const ENDPOINT: &str = "e";
 
 /// Number: when the device last connected, or was added, in seconds of Unix time.
 const SEEN_AT: &str = "s";
@@ -51,23 +62,40 @@ const IS_UNCHANGED_AND_CONNECTED: &str = "r = :registration AND s = :seen AND c 
 const IS_UNCHANGED_AND_AWAY: &str = "r = :registration AND s = :seen AND attribute_not_exists(c)";
 const IN_ACCOUNT: &str = "a = :account";
 
-const CONNECT: &str = "SET c = :connection, t = :opened, s = :now REMOVE p";
+const CONNECT: &str = "SET c = :connection, t = :opened, s = :now REMOVE p, q";
 const IS_REGISTRATION_AND_NOT_SUPERSEDED: &str =
     "r = :registration AND (attribute_not_exists(t) OR t <= :opened)";
 
 const DISCONNECT: &str = "REMOVE c, t";
 const HAS_CONNECTION: &str = "c = :connection";
 
-const MARK_WAITING: &str = "SET p = :now";
-const IS_REGISTRATION_AWAY_AND_UNMARKED: &str =
-    "r = :registration AND attribute_not_exists(c) AND attribute_not_exists(p)";
+const OWE: &str = "SET p = :now";
+const IS_REGISTRATION_AWAY_AND_UNMARKED: &str = "r = :registration AND attribute_not_exists(c) \
+    AND attribute_not_exists(p) AND (attribute_not_exists(q) OR q <= :again)";
+// Whoever takes an alert over that another run left puts its own time there, and nobody else takes it over then.
+const IS_REGISTRATION_AWAY_AND_OWED: &str = "r = :registration AND attribute_not_exists(c) AND p = :since";
 
-const DISCONNECT_AND_MARK: &str = "SET p = if_not_exists(p, :now) REMOVE c, t";
+const SETTLE: &str = "SET q = :now REMOVE p";
+
+const SUBSCRIBE: &str = "SET e = :endpoint";
+const UNSUBSCRIBE: &str = "REMOVE e";
+const HAS_ENDPOINT: &str = "e = :endpoint";
+
+const NEEDS_CARE: &str = "attribute_exists(e) AND (p <= :owed OR t <= :opened)";
+
+const DISCONNECT_AND_MARK: &str = "SET p = :now REMOVE c, t";
 const HAS_CONNECTION_THAT_IS_OPEN: &str = "c = :connection AND t < :opening";
 
 /// Seconds that a connection takes to open at most: the authorizer and `connect` have ten each, and API Gateway needs a
 /// moment. Before that 410 may mean that it is not open yet.
 const OPENING_SECONDS: u64 = 30;
+
+/// Seconds after which an alert that is still owed was left by a run that broke off or whose publishing failed. A function
+/// has ten.
+pub(crate) const ALERT_LEASE_SECONDS: u64 = 30;
+
+/// Seconds after which a connection is certainly gone: API Gateway ends it after two hours, and clocks differ.
+pub(crate) const CONNECTION_LIFE_SECONDS: u64 = 2 * 60 * 60 + 5 * 60;
 
 /// One device, as the service routes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +103,30 @@ pub(crate) struct DeviceRecord {
     pub(crate) device: RegisteredDevice,
     pub(crate) signing_key: PublicKey,
     pub(crate) connection: Option<ConnectionId>,
-    pub(crate) waiting_since: Option<UnixSeconds>,
+    /// Since when an alert is owed.
+    pub(crate) owed_since: Option<UnixSeconds>,
+    /// When one was published, if the device has not been there since.
+    pub(crate) alerted_at: Option<UnixSeconds>,
+    pub(crate) endpoint: Option<Endpoint>,
     /// When it last connected, or was added.
     pub(crate) seen_at: UnixSeconds,
+}
+
+/// An alert that is owed to a device, and nobody else is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) device: RegisteredDevice,
+    /// Where, if the device asked to be woken.
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+/// What a device that asked to be woken looked like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resubscribed {
+    /// Where it was woken before, if that was elsewhere.
+    pub(crate) former: Option<Endpoint>,
+    /// Since when an alert is owed, if the device is away.
+    pub(crate) owed_since: Option<UnixSeconds>,
 }
 
 /// What became of a connect.
@@ -92,10 +141,10 @@ pub(crate) enum Connected {
 }
 
 /// What became of a connection to which a post met 410.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Replaced {
-    /// It is forgotten, and the device is marked for push unless it has connected again.
-    Done,
+    /// It is forgotten, and an alert is owed unless one was, or the device has connected again.
+    Done(Option<Owed>),
     /// Nothing was changed: it is so young that it may not be open yet.
     MayBeOpening,
 }
@@ -283,18 +332,110 @@ impl Devices {
         Ok(matches!(conditional(update).await?, Conditional::Done(_)))
     }
 
-    /// Marks the device for push, unless it is marked already, connected (it will ask for its mailbox), or
-    /// registered again.
-    pub(crate) async fn mark_waiting_if_away(
+    /// Owes the device an alert, unless one is owed already or was published within [`ALERT_PAUSE_SECONDS`], or the device
+    /// is connected (it will ask for its mailbox) or registered again.
+    pub(crate) async fn owe_alert_if_away(
         &self,
         device: RegisteredDevice,
         now: UnixSeconds,
+    ) -> Result<Option<Owed>, Fault> {
+        let update = self
+            .update(device.address, OWE, IS_REGISTRATION_AWAY_AND_UNMARKED)
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .expression_attribute_values(":again", number(now.0.saturating_sub(ALERT_PAUSE_SECONDS)))
+            .expression_attribute_values(":now", number(now.0))
+            .return_values(ReturnValue::AllNew);
+        owed(device, conditional(update).await?)
+    }
+
+    /// Takes over an alert that is owed since `since`, unless another has, or the device is connected or registered again.
+    pub(crate) async fn take_over_alert_if(
+        &self,
+        device: RegisteredDevice,
+        since: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<Option<Owed>, Fault> {
+        let update = self
+            .update(device.address, OWE, IS_REGISTRATION_AWAY_AND_OWED)
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .expression_attribute_values(":since", number(since.0))
+            .expression_attribute_values(":now", number(now.0))
+            .return_values(ReturnValue::AllNew);
+        owed(device, conditional(update).await?)
+    }
+
+    /// The alert that was owed since `since` is published. Changes nothing if the device has connected meanwhile.
+    pub(crate) async fn settle_alert_if(
+        &self,
+        device: RegisteredDevice,
+        since: UnixSeconds,
     ) -> Result<(), Fault> {
         let update = self
-            .update(device.address, MARK_WAITING, IS_REGISTRATION_AWAY_AND_UNMARKED)
+            .update(device.address, SETTLE, IS_REGISTRATION_AWAY_AND_OWED)
             .expression_attribute_values(":registration", number(device.registration.get()))
-            .expression_attribute_values(":now", number(now.0));
+            .expression_attribute_values(":since", number(since.0))
+            .expression_attribute_values(":now", number(since.0));
         conditional(update).await.map(drop)
+    }
+
+    /// Wakes the registration at `endpoint` from now on, or nowhere. `None` if it is gone.
+    pub(crate) async fn subscribe_if_registered(
+        &self,
+        device: RegisteredDevice,
+        endpoint: Option<&Endpoint>,
+    ) -> Result<Option<Resubscribed>, Fault> {
+        let update = match endpoint {
+            Some(endpoint) => self
+                .update(device.address, SUBSCRIBE, IS_REGISTRATION)
+                .expression_attribute_values(":endpoint", endpoint_value(endpoint)),
+            None => self.update(device.address, UNSUBSCRIBE, IS_REGISTRATION),
+        };
+        let update = update
+            .expression_attribute_values(":registration", number(device.registration.get()))
+            .return_values(ReturnValue::AllOld);
+        let Conditional::Done(Some(old)) = conditional(update).await? else {
+            return Ok(None);
+        };
+        let old = read(device.address.account, &old)?;
+        Ok(Some(Resubscribed {
+            former: old.endpoint.filter(|former| Some(former) != endpoint),
+            owed_since: old.owed_since.filter(|_| old.connection.is_none()),
+        }))
+    }
+
+    /// Forgets an endpoint that wakes nobody, if it is still the device's.
+    pub(crate) async fn unsubscribe_if(
+        &self,
+        address: DeviceAddress,
+        endpoint: &Endpoint,
+    ) -> Result<(), Fault> {
+        let update = self
+            .update(address, UNSUBSCRIBE, HAS_ENDPOINT)
+            .expression_attribute_values(":endpoint", endpoint_value(endpoint));
+        conditional(update).await.map(drop)
+    }
+
+    /// A page of the devices that can be woken and that somebody has left without: an alert is owed longer than any run
+    /// takes, or the connection is older than any lives. As of a moment ago, at half the price of now; whoever acts on
+    /// it does so on a condition.
+    pub(crate) async fn page_in_need(
+        &self,
+        after: Option<Item>,
+        now: UnixSeconds,
+    ) -> Result<(Vec<DeviceRecord>, Option<Item>), Fault> {
+        let opened = now.0.saturating_sub(CONNECTION_LIFE_SECONDS).saturating_mul(1000);
+        let owed = now.0.saturating_sub(ALERT_LEASE_SECONDS);
+        let request = self.database.client().scan().table_name(&self.table);
+        let output = request
+            .filter_expression(NEEDS_CARE)
+            .expression_attribute_values(":owed", number(owed))
+            .expression_attribute_values(":opened", number(opened))
+            .set_exclusive_start_key(after)
+            .send()
+            .await
+            .map_err(|error| Fault::of("Scan Devices", &error))?;
+        let records = output.items().iter().filter_map(read_or_skip).collect();
+        Ok((records, output.last_evaluated_key))
     }
 
     /// After 410: as [`replace_connection_with_mark`](Self::replace_connection_with_mark), but only if the connection was
@@ -311,34 +452,33 @@ impl Devices {
             .update(device.address, DISCONNECT_AND_MARK, HAS_CONNECTION_THAT_IS_OPEN)
             .expression_attribute_values(":connection", connection_value(dead))
             .expression_attribute_values(":opening", number(opening))
-            .expression_attribute_values(":now", number(now.0));
+            .expression_attribute_values(":now", number(now.0))
+            .return_values(ReturnValue::AllNew);
         match conditional(update).await? {
-            Conditional::Done(_) => Ok(Replaced::Done),
             Conditional::Refused(found) if connection_of(found.as_ref()).as_ref() == Some(dead) => {
                 Ok(Replaced::MayBeOpening)
             }
-            Conditional::Refused(_) => {
-                self.mark_waiting_if_away(device, now).await?;
-                Ok(Replaced::Done)
-            }
+            Conditional::Refused(_) => Ok(Replaced::Done(self.owe_alert_if_away(device, now).await?)),
+            done => Ok(Replaced::Done(owed(device, done)?)),
         }
     }
 
-    /// Forgets the connection that has ended and marks the device for push, in one write. If another has forgotten it in
-    /// between, the mark alone is set; if the device has connected again, nothing.
+    /// Forgets the connection that has ended and owes the device an alert, in one write. If another has forgotten it in
+    /// between, the alert alone; if the device has connected again, nothing.
     pub(crate) async fn replace_connection_with_mark(
         &self,
         device: RegisteredDevice,
         dead: &ConnectionId,
         now: UnixSeconds,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Owed>, Fault> {
         let update = self
             .update(device.address, DISCONNECT_AND_MARK, HAS_CONNECTION)
             .expression_attribute_values(":connection", connection_value(dead))
-            .expression_attribute_values(":now", number(now.0));
+            .expression_attribute_values(":now", number(now.0))
+            .return_values(ReturnValue::AllNew);
         match conditional(update).await? {
-            Conditional::Done(_) => Ok(()),
-            Conditional::Refused(_) => self.mark_waiting_if_away(device, now).await,
+            Conditional::Refused(_) => self.owe_alert_if_away(device, now).await,
+            done => owed(device, done),
         }
     }
 
@@ -379,6 +519,15 @@ fn refused(error: SdkError<UpdateItemError, HttpResponse>) -> Result<Option<Item
     }
 }
 
+/// The alert that an update left owed, if its condition held.
+fn owed(device: RegisteredDevice, done: Conditional) -> Result<Option<Owed>, Fault> {
+    let Conditional::Done(Some(new)) = done else {
+        return Ok(None);
+    };
+    let endpoint = read(device.address.account, &new)?.endpoint;
+    Ok(Some(Owed { device, endpoint }))
+}
+
 fn key(address: DeviceAddress) -> Item {
     item([
         (PARTITION_KEY, binary(address.account.to_bytes())),
@@ -411,9 +560,24 @@ fn connection_value(connection: &ConnectionId) -> AttributeValue {
     AttributeValue::S(connection.as_str().to_owned())
 }
 
+fn endpoint_value(endpoint: &Endpoint) -> AttributeValue {
+    AttributeValue::S(endpoint.as_str().to_owned())
+}
+
 fn connection_of(item: Option<&Item>) -> Option<ConnectionId> {
     let value = item?.get(CONNECTION)?.as_s().ok()?;
     ConnectionId::new(value)
+}
+
+/// Of a page of many accounts. A damaged record is logged and stands in nobody's way.
+fn read_or_skip(item: &Item) -> Option<DeviceRecord> {
+    let reader = Reader {
+        table: "Devices",
+        item,
+    };
+    let account = reader.binary(PARTITION_KEY, AccountId::from_bytes);
+    let record = account.and_then(|account| read(account, item));
+    record.map_err(Fault::from).ok()
 }
 
 fn read(account: AccountId, item: &Item) -> Result<DeviceRecord, Damaged> {
@@ -434,7 +598,9 @@ fn read(account: AccountId, item: &Item) -> Result<DeviceRecord, Damaged> {
         device,
         signing_key: reader.binary(SIGNING_KEY, PublicKey::from_slice)?,
         connection: reader.optional_string(CONNECTION)?.and_then(ConnectionId::new),
-        waiting_since: reader.optional_number(WAITING_SINCE)?.map(UnixSeconds),
+        owed_since: reader.optional_number(OWED_SINCE)?.map(UnixSeconds),
+        alerted_at: reader.optional_number(ALERTED_AT)?.map(UnixSeconds),
+        endpoint: reader.optional_string(ENDPOINT)?.and_then(Endpoint::new),
         seen_at: UnixSeconds(reader.number(SEEN_AT)?),
     })
 }
@@ -501,19 +667,23 @@ mod tests {
         for unless_opening in [false, true] {
             let (backend, calls) = backend(|call| match call.body["UpdateExpression"].as_str() {
                 Some(DISCONNECT_AND_MARK) => condition_failed(&device_item(device(1, 1, 7), None)),
-                _ => done(),
+                _ => (200, json!({ "Attributes": device_item(device(1, 1, 7), None) })),
             });
             let (devices, dead, now) = (&backend.devices, connection("dead"), UnixSeconds(5));
+            let owed = Some(Owed {
+                device: device(1, 1, 7),
+                endpoint: None,
+            });
             if unless_opening {
                 let replaced = devices.replace_connection_unless_opening(device(1, 1, 7), &dead, now);
-                assert_eq!(replaced.await, Ok(Replaced::Done));
+                assert_eq!(replaced.await, Ok(Replaced::Done(owed)));
             } else {
                 let replaced = devices.replace_connection_with_mark(device(1, 1, 7), &dead, now);
-                assert_eq!(replaced.await, Ok(()));
+                assert_eq!(replaced.await, Ok(owed));
             }
             let calls = calls.lock().unwrap();
             let expressions: Vec<_> = calls.iter().map(|call| &call.body["UpdateExpression"]).collect();
-            assert_eq!(expressions, [DISCONNECT_AND_MARK, MARK_WAITING]);
+            assert_eq!(expressions, [DISCONNECT_AND_MARK, OWE]);
         }
     }
 

@@ -24,8 +24,11 @@ pub const PARTITION_KEY: &str = "o";
 pub const SORT_KEY: &str = "i";
 /// Number: when the item stops to exist, in seconds of Unix time. The table's TTL attribute.
 pub const EXPIRES_AT: &str = "expires_at";
-/// Binary: the ciphertext.
+/// Binary: the ciphertext, of a message that is worth waking the device for.
 const CIPHERTEXT: &str = "c";
+/// Binary: the ciphertext of one that is not. The name tells them apart because a further attribute would make the items of
+/// short texts cost two write units.
+const QUIET_CIPHERTEXT: &str = "q";
 
 /// Bytes of the longest ciphertext whose item costs one write unit (1,024 bytes, names counted).
 pub const ONE_WRITE_UNIT_CIPHERTEXT_BYTES: usize = 951;
@@ -34,8 +37,13 @@ pub const ONE_WRITE_UNIT_CIPHERTEXT_BYTES: usize = 951;
 /// it.
 const ITEMS_PER_LOOK: i32 = 10;
 
+/// Looks for one that is worth waking the device for, among others, before one is taken to be there: a push for nothing is
+/// better than none.
+const MAX_LOOKS: usize = 10;
+
 const IS_ABSENT_OR_EXPIRED: &str = "attribute_not_exists(o) OR expires_at <= :now";
 const IS_ALIVE: &str = "expires_at > :now";
+const IS_ALIVE_AND_URGENT: &str = "expires_at > :now AND attribute_exists(c)";
 const IN_MAILBOX: &str = "o = :owner";
 const IN_MAILBOX_AFTER: &str = "o = :owner AND i > :after";
 
@@ -74,11 +82,12 @@ impl Mailbox {
         &self,
         owner: RegisteredDevice,
         envelope: &Envelope,
+        urgent: bool,
         now: UnixSeconds,
     ) -> Result<Put, Fault> {
         let put = self.database.client().put_item().table_name(&self.table);
         let result = put
-            .set_item(Some(stored(owner, envelope, now)))
+            .set_item(Some(stored(owner, envelope, urgent, now)))
             .condition_expression(IS_ABSENT_OR_EXPIRED)
             .expression_attribute_values(":now", number(now.0))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -134,8 +143,8 @@ impl Mailbox {
         })
     }
 
-    /// Whether any envelope waits, as of now.
-    pub(crate) async fn has_alive(&self, owner: RegisteredDevice, now: UnixSeconds) -> Result<bool, Fault> {
+    /// Whether an envelope waits that is worth waking the device for, as of now.
+    pub(crate) async fn has_urgent(&self, owner: RegisteredDevice, now: UnixSeconds) -> Result<bool, Fault> {
         let mut pages = self
             .database
             .client()
@@ -143,20 +152,23 @@ impl Mailbox {
             .table_name(&self.table)
             .key_condition_expression(IN_MAILBOX)
             .expression_attribute_values(":owner", binary(owner.to_bytes()))
-            .filter_expression(IS_ALIVE)
+            .filter_expression(IS_ALIVE_AND_URGENT)
             .expression_attribute_values(":now", number(now.0))
             .select(Select::Count)
             .limit(ITEMS_PER_LOOK)
             .consistent_read(true)
             .into_paginator()
             .send();
-        while let Some(page) = pages.next().await {
+        for _ in 0..MAX_LOOKS {
+            let Some(page) = pages.next().await else {
+                return Ok(false);
+            };
             let page = page.map_err(|error| Fault::of("Query Mailbox", &error))?;
             if page.count() > 0 {
                 return Ok(true);
             }
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// Deletes one envelope. One that is not there is no error.
@@ -191,9 +203,10 @@ fn key(owner: RegisteredDevice, id: EnvelopeId) -> Item {
     ])
 }
 
-fn stored(owner: RegisteredDevice, envelope: &Envelope, now: UnixSeconds) -> Item {
+fn stored(owner: RegisteredDevice, envelope: &Envelope, urgent: bool, now: UnixSeconds) -> Item {
     let mut item = key(owner, envelope.id);
-    item.insert(CIPHERTEXT.into(), binary(envelope.ciphertext.as_bytes()));
+    let name = if urgent { CIPHERTEXT } else { QUIET_CIPHERTEXT };
+    item.insert(name.into(), binary(envelope.ciphertext.as_bytes()));
     let expires_at = now.plus(MESSAGE_LIFE_SECONDS);
     item.insert(EXPIRES_AT.into(), AttributeValue::N(expires_at.0.to_string()));
     item
@@ -208,11 +221,16 @@ fn id(item: &Item) -> Result<EnvelopeId, Damaged> {
 }
 
 fn read(item: &Item) -> Result<Envelope, Damaged> {
+    let name = if item.contains_key(QUIET_CIPHERTEXT) {
+        QUIET_CIPHERTEXT
+    } else {
+        CIPHERTEXT
+    };
     let ciphertext = Reader {
         table: "Mailbox",
         item,
     }
-    .binary(CIPHERTEXT, |bytes| Ciphertext::from_vec(bytes.to_vec()))?;
+    .binary(name, |bytes| Ciphertext::from_vec(bytes.to_vec()))?;
     Ok(Envelope {
         id: id(item)?,
         ciphertext,
@@ -263,13 +281,15 @@ mod tests {
     #[test]
     fn the_item_of_a_short_text_costs_one_write_unit() {
         let owner = device(1, 1, 7);
-        let longest = stored(owner, &envelope(ONE_WRITE_UNIT_CIPHERTEXT_BYTES), NOW);
-        assert_eq!(billed_bytes(&longest), 1024);
+        for urgent in [true, false] {
+            let longest = stored(owner, &envelope(ONE_WRITE_UNIT_CIPHERTEXT_BYTES), urgent, NOW);
+            assert_eq!(billed_bytes(&longest), 1024);
+        }
     }
 
     #[test]
     fn x73_an_item_expires_thirty_days_on_in_seconds() {
-        let item = stored(device(1, 1, 7), &envelope(16), NOW);
+        let item = stored(device(1, 1, 7), &envelope(16), true, NOW);
         let expected = NOW.0 + 30 * 24 * 60 * 60;
         assert_eq!(item[EXPIRES_AT], AttributeValue::N(expected.to_string()));
     }
@@ -286,8 +306,10 @@ mod tests {
 
     #[test]
     fn an_envelope_survives_the_table() {
-        let item = stored(device(1, 1, 7), &envelope(100), NOW);
-        assert_eq!(read(&item), Ok(envelope(100)));
+        for urgent in [true, false] {
+            let item = stored(device(1, 1, 7), &envelope(100), urgent, NOW);
+            assert_eq!(read(&item), Ok(envelope(100)));
+        }
     }
 
     async fn put(there: &Envelope) -> Put {
@@ -298,7 +320,7 @@ mod tests {
         let (backend, _) = backend(move |_| condition_failed(&there));
         backend
             .mailbox
-            .put_if_absent(device(1, 1, 7), &envelope(100), NOW)
+            .put_if_absent(device(1, 1, 7), &envelope(100), true, NOW)
             .await
             .unwrap()
     }
@@ -315,19 +337,20 @@ mod tests {
         let owner = device(1, 1, 7);
         backend
             .mailbox
-            .put_if_absent(owner, &envelope(16), NOW)
+            .put_if_absent(owner, &envelope(16), true, NOW)
             .await
             .unwrap();
         backend.mailbox.read_alive(owner, None, 10, NOW).await.unwrap();
-        backend.mailbox.has_alive(owner, NOW).await.unwrap();
+        backend.mailbox.has_urgent(owner, NOW).await.unwrap();
         let calls = calls.lock().unwrap();
         let expression = |call: usize, name: &str| calls[call].body[name].as_str().unwrap().to_owned();
         assert_eq!(
             expression(0, "ConditionExpression"),
             "attribute_not_exists(o) OR expires_at <= :now"
         );
-        for read in [1, 2] {
-            assert_eq!(expression(read, "FilterExpression"), "expires_at > :now");
+        for (read, filter) in [(1, IS_ALIVE), (2, IS_ALIVE_AND_URGENT)] {
+            assert!(filter.starts_with("expires_at > :now"));
+            assert_eq!(expression(read, "FilterExpression"), filter);
             assert_eq!(
                 calls[read].body["ExpressionAttributeValues"][":now"]["N"],
                 NOW.0.to_string()
@@ -362,7 +385,20 @@ mod tests {
                 Some(_) => (200, json!({ "Count": 1 })),
             }
         });
-        assert_eq!(backend.mailbox.has_alive(device(1, 1, 7), NOW).await, Ok(true));
+        assert_eq!(backend.mailbox.has_urgent(device(1, 1, 7), NOW).await, Ok(true));
+    }
+
+    /// A push for nothing is better than none, and a look must end.
+    #[tokio::test]
+    async fn a_mailbox_full_of_receipts_is_taken_to_hold_something_urgent_after_a_while() {
+        let pages = std::sync::atomic::AtomicU8::new(0);
+        let (backend, calls) = backend(move |_| {
+            let page = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let last = json!({ "o": { "B": "AA==" }, "i": { "B": standard_base64(&[page]) } });
+            (200, json!({ "Count": 0, "LastEvaluatedKey": last }))
+        });
+        assert_eq!(backend.mailbox.has_urgent(device(1, 1, 7), NOW).await, Ok(true));
+        assert_eq!(calls.lock().unwrap().len(), MAX_LOOKS);
     }
 
     #[tokio::test]

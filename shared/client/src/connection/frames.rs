@@ -14,7 +14,7 @@ const FRAME_BYTES: usize = 64;
 const MESSAGE_BYTES: usize = 80;
 
 /// Bytes of a recipient without its devices, at most.
-const RECIPIENT_BYTES: usize = 72;
+const RECIPIENT_BYTES: usize = 88;
 
 /// Bytes of a device without its ciphertext, at most.
 const DEVICE_BYTES: usize = 64;
@@ -105,6 +105,7 @@ mod tests {
                 recipients: vec![Recipient {
                     account: account(1),
                     devices: devices.collect(),
+                    urgent: false,
                 }],
             },
         }

@@ -1,8 +1,9 @@
 //! The connection: opened, kept, opened again.
 //!
-//! One task a client. While connected it runs seven things side by side, none of which ever blocks another ([`serve`]):
+//! One task a client. While connected it runs eight things side by side, none of which ever blocks another ([`serve`]):
 //! the socket itself, [`drain`] (mailbox → store), [`acks`] (store → *acked*), [`pump`] (outbox →
-//! *accepted*), [`keeper`] (own devices and prekeys), [`ephemerals`] (typing and presence) and [`keep_alive`]. When one ends,
+//! *accepted*), [`keeper`] (own devices and prekeys), [`push`] (where this device is woken),
+//! [`ephemerals`] (typing and presence) and [`keep_alive`]. When one ends,
 //! all end, and the task waits ([`patience`]) and begins anew; everything that matters is in the store, so they may be dropped at any point.
 //! [`life`]: how a socket is replaced by the next one before it ends. [`surroundings`]: what the app says of the screen and the
 //! network.

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     events::DisconnectReason,
+    push,
     sessions::Me,
     shared::Shared,
     transport::{
@@ -101,6 +102,7 @@ pub(super) async fn serve(
         reason = acks::run(shared, &link, unacked) => reason,
         reason = pump::run(shared, me, &link) => reason,
         reason = keeper::run(shared, me, heard) => reason,
+        reason = push::run(shared, me) => reason,
         reason = keep_alive::run(&shared.timings, surroundings, &messages, &look) => reason,
         never = ephemerals::run(shared, me, &link, said) => match never {},
         () = stopped(&mut stop) => DisconnectReason::Requested,

@@ -29,6 +29,7 @@ pub(crate) mod outbox;
 pub(crate) mod peers;
 mod plain;
 pub(crate) mod prekeys;
+pub(crate) mod push;
 pub(crate) mod read_elsewhere;
 pub(crate) mod receipts;
 pub(crate) mod received;

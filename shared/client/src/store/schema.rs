@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_presence.sql"),
     include_str!("migrations/0007_history.sql"),
     include_str!("migrations/0008_verified.sql"),
+    include_str!("migrations/0009_push.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.

@@ -39,17 +39,21 @@ const NEWS: [(&str, &str); 7] = [
     ("removed", "revoke"),
 ];
 
+/// The function that publishes alerts, while no device leaves with something unacked and nothing fails.
+const ALERTING: &str = "send";
+
 /// Functions that count something in the table of limits besides requests: the writes of these are their own.
 const COUNTING_MORE: [&str; 5] = ["claim", "challenge", "confirm", "register", "link"];
 
 /// Functions whose requests are not counted: nobody is known to have made them yet, or they are no requests.
-const UNCOUNTED: [&str; 6] = [
+const UNCOUNTED: [&str; 7] = [
     "authorize",
     "challenge",
     "confirm",
     "disconnect",
     "link",
     "register",
+    "wake",
 ];
 
 /// Why a use case was not counted.
@@ -182,6 +186,10 @@ impl<'a> Counter<'a> {
                     usage.write_units += call.write_units;
                 }
             }
+        }
+        let pushes = count(since.notifications.pushes);
+        if pushes > 0.0 {
+            functions.entry(ALERTING.to_owned()).or_default().pushes = pushes;
         }
         let lines = self.runner.logs();
         for line in lines.iter().skip(self.begin_lines) {

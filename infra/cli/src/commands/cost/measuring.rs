@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use waxwing_client::{SendError, UploadError};
+use waxwing_client::{Platform, PushError, SendError, UploadError};
 use waxwing_cost::{FunctionUsage, Measured, Usage};
 use waxwing_local::runner::Runner;
 
@@ -24,6 +24,9 @@ const WARM_UP: usize = 20;
 
 /// Messages that a figure of one message is the mean of.
 const MESSAGES: usize = 20;
+
+/// Two digits of a token as Apple gives them.
+const PUSH_TOKEN: &str = "ab";
 
 /// What is sent: about as long as a message is.
 const TEXT: &str = "See you at eight, in front of the cinema? I have the tickets already.";
@@ -43,6 +46,9 @@ pub enum MeasureError {
     /// A message could not even be stored.
     #[error("a message could not be handed over: {0}")]
     Send(#[from] SendError),
+    /// A push token was not taken.
+    #[error("a push token was not taken: {0}")]
+    Push(#[from] PushError),
     /// A prekey could not be published.
     #[error("a prekey could not be published: {0}")]
     Upload(#[from] UploadError),
@@ -343,6 +349,14 @@ impl Stage<'_> {
 
     /// Ten messages to a device that is away, and its return.
     async fn away(&mut self, alice: &Actor, bob: &Actor) -> Result<Away, MeasureError> {
+        self.counter.begin()?;
+        let client = &bob.device.client;
+        client
+            .set_push_token(Platform::Apns, &PUSH_TOKEN.repeat(32))
+            .await?;
+        self.counter
+            .end("a push token", |usage| invoked(usage, "subscribe") == 1.0)
+            .await?;
         let disconnect = self.disconnect(bob).await?.usage.only(&["disconnect"]);
         self.counter.begin()?;
         self.say(alice, bob).await?;

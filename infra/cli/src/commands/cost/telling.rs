@@ -132,7 +132,7 @@ fn month(console: &Console, report: &Report) {
     }
     if month.planned > 0.0 {
         console.say(format_args!(
-            "  {:.2} $ of it are modelled, not measured (text messages, pushes, and groups and media if any)",
+            "  {:.2} $ of it are modelled, not measured (text messages, passes over devices that wait, and groups and media if any)",
             month.planned
         ));
     }

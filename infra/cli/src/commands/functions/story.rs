@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use waxwing_client::{DevicesError, Event, LockError, Pin, PinError, SendError, UploadError};
+use waxwing_client::{
+    DevicesError, Event, LockError, Pin, PinError, Platform, PushError, PushState, SendError, UploadError,
+};
 use waxwing_local::{lambda::InvokeError, runner::Runner};
 
 use crate::{
@@ -22,6 +24,16 @@ const RETURNS: usize = 3;
 /// Frames that no route takes. No client of ours sends one, so they come as the sample of such a frame.
 const STRAY_FRAMES: usize = 3;
 const STRAY_FRAME: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/reject.json"));
+
+/// Push tokens that a phone has one after the other: two digits, repeated to the length that Apple's have.
+const PUSH_TOKENS: [&str; 4] = ["a1", "b2", "c3", "d4"];
+const TOKEN_PAIRS: usize = 32;
+
+/// What the clock says to the function that it invokes.
+const CLOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/wake.json"));
+
+/// How often it is looked whether a token is known.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long word of typing may take: it is never repeated.
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
@@ -50,14 +62,19 @@ pub enum StoryError {
     /// A device could not be revoked.
     #[error("a device was not revoked: {0}")]
     Revoke(#[from] DevicesError),
-    /// The sample is broken.
-    #[error("events/reject.json is not JSON: {0}")]
+    /// A push token was not taken.
+    #[error("a push token was not taken: {0}")]
+    Push(#[from] PushError),
+    /// A sample is broken.
+    #[error("a sample event is not JSON: {0}")]
     Sample(#[from] serde_json::Error),
     /// A stray frame got no answer.
     #[error("a frame that no route takes was not answered: {0}")]
     Stray(#[from] InvokeError),
     /// What is not stored did not come.
-    #[error("a device did not hear that somebody typed; run again with WAXWING_LOG=debug")]
+    #[error(
+        "a device did not hear in time that somebody typed, or that its push token is known; run again with WAXWING_LOG=debug"
+    )]
     Unheard,
     /// Devices stopped telling anything.
     #[error(transparent)]
@@ -113,6 +130,7 @@ impl Story<'_> {
     async fn talk(&self, phone: Device) -> Result<(), StoryError> {
         let alice = self.join(phone).await?;
         self.connect(&alice).await?;
+        self.push(&alice).await?;
         let mut friends = Vec::new();
         for name in ["Bob", "Carol", "Dave"] {
             let config = service::client_config(self.runner);
@@ -135,6 +153,27 @@ impl Story<'_> {
         }
         for actor in friends.iter().chain([&alice]) {
             self.disconnect(actor).await;
+        }
+        Ok(())
+    }
+
+    /// Alice's phone gets one push token after the other, and the clock asks who was left without an alert.
+    async fn push(&self, alice: &Actor) -> Result<(), StoryError> {
+        let client = &alice.device.client;
+        let event: Value = serde_json::from_str(CLOCK)?;
+        for token in PUSH_TOKENS {
+            client
+                .set_push_token(Platform::Apns, &token.repeat(TOKEN_PAIRS))
+                .await?;
+            let known = async {
+                while client.push_state()? != PushState::On {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Ok::<_, PushError>(())
+            };
+            let known = tokio::time::timeout(HEARD_WITHIN, known).await;
+            known.map_err(|_| StoryError::Unheard)??;
+            self.runner.invoke("wake", event.clone()).await?;
         }
         Ok(())
     }

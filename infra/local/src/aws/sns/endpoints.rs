@@ -1,6 +1,7 @@
 //! Platform endpoints: a phone's push token under an ARN (SNS developer guide, "Mobile push notifications").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -91,11 +92,8 @@ impl Endpoints {
                 ))),
             };
         }
-        let arn = format!(
-            "{}/{}",
-            application.replace(":app/", ":endpoint/"),
-            Uuid::new_v4()
-        );
+        let id = id(application, token);
+        let arn = format!("{}/{id}", application.replace(":app/", ":endpoint/"));
         by_arn.insert(arn.clone(), endpoint);
         Ok(arn)
     }
@@ -135,13 +133,17 @@ impl Endpoints {
     }
 
     /// What the platform of this endpoint would be handed of a message.
-    pub(super) fn payload(&self, arn: &str, message: &Message<'_>) -> Result<String, AwsError> {
+    /// With the token that the phone is known by.
+    pub(super) fn payload(&self, arn: &str, message: &Message<'_>) -> Result<(String, String), AwsError> {
         let by_arn = self.lock();
-        let endpoint = by_arn.get(arn).ok_or_else(|| not_found("Endpoint"))?;
+        let endpoint = by_arn.get(arn).ok_or_else(|| {
+            invalid_parameter("TargetArn Reason: No endpoint found for the target arn specified")
+        })?;
         if !endpoint.enabled {
             return Err(endpoint_disabled());
         }
-        message.for_platform(platform(&endpoint.application))
+        let payload = message.for_platform(platform(&endpoint.application))?;
+        Ok((endpoint.token.clone(), payload))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Endpoint>> {
@@ -198,6 +200,8 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a str,
     /// `MessageStructure=json`.
     pub(super) is_json: bool,
+    /// What a phone shows the newest of, if the caller says so.
+    pub(super) collapse_id: Option<String>,
 }
 
 impl Message<'_> {
@@ -212,6 +216,16 @@ impl Message<'_> {
         let default = text("default").ok_or_else(|| wrong("No default entry in JSON message body"))?;
         Ok(text(platform).unwrap_or(default).to_owned())
     }
+}
+
+/// The id of an endpoint. As in AWS it follows from what it is the endpoint of, so that a run repeats itself.
+fn id(application: &str, token: &str) -> Uuid {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, application, token).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    uuid::Builder::from_md5_bytes((half(0) << 64 | half(1)).to_be_bytes()).into_uuid()
 }
 
 /// `arn:aws:sns:us-east-1:000000000000:app/APNS/waxwing` → `APNS`.

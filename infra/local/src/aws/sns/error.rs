@@ -36,6 +36,15 @@ pub(super) fn endpoint_disabled() -> AwsError {
     )
 }
 
+/// SNS did not come to it.
+pub(super) fn internal() -> AwsError {
+    AwsError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalError",
+        "The request could not be processed",
+    )
+}
+
 /// The runner's SNS has no such action.
 pub(super) fn invalid_action(action: &str, known: &str) -> AwsError {
     AwsError::new(

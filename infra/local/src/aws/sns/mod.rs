@@ -5,14 +5,15 @@
 //! and the price of a text against its `MaxPrice`; those are the account's, and SNS drops such texts in silence.
 //!
 //! Platform applications are not made here, because CloudFormation cannot make them either: those exist whose
-//! ARNs the template's parameters name.
+//! ARNs the template's parameters name, and those that stand in for parameters which nobody gave.
 
 mod endpoints;
 mod error;
 pub(in crate::aws) mod query;
 pub mod sms;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,18 +22,31 @@ use uuid::Uuid;
 
 use crate::aws::answer::AwsError;
 use crate::meter::{Meter, Notification};
-use crate::outbox::{Channel, Outbox};
+use crate::outbox::Outbox;
 use crate::place::{ACCOUNT_ID, REGION};
 use endpoints::{Endpoints, Message};
-use error::{invalid_action, invalid_parameter, not_found};
+use error::{internal, invalid_action, invalid_parameter, not_found};
 use query::{Answer, Form};
 use sms::Sms;
 
 /// The name that requests for SNS are signed for.
 pub const SIGNING_NAME: &str = "sns";
 
+/// The applications of this machine, by the parameters of templates that they stand in for: platform and name.
+const APPLICATIONS: [(&str, &str); 3] = [
+    ("ApnsApplicationArn", "APNS"),
+    ("ApnsSandboxApplicationArn", "APNS_SANDBOX"),
+    ("FcmApplicationArn", "GCM"),
+];
+
+/// What they are called.
+const APPLICATION_NAME: &str = "waxwing";
+
 /// Bytes of a message for a platform endpoint (SNS quotas: message payload).
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The attribute by which Apple's phones show the newest push of several.
+const COLLAPSE_ID: &str = "AWS.SNS.MOBILE.APNS.COLLAPSE_ID";
 
 const ACTIONS: [&str; 5] = [
     "CreatePlatformEndpoint",
@@ -80,18 +94,17 @@ impl Request {
         format!("sns:{}", self.action)
     }
 
-    /// What the action is on, as policies name it: an ARN, or the number of a phone.
-    pub fn resource(&self) -> &str {
-        [
-            "PlatformApplicationArn",
-            "EndpointArn",
-            "TargetArn",
-            "TopicArn",
-            "PhoneNumber",
-        ]
-        .into_iter()
-        .find_map(|name| self.form.text(name))
-        .unwrap_or("*")
+    /// What the action is on, as policies name it: an ARN, or the number of a phone. Of what is done with an endpoint, but
+    /// publishing to it, IAM asks for the application (so say its refusals; the documentation says nothing).
+    pub fn resource(&self) -> Cow<'_, str> {
+        if let Some(application) = self.form.text("EndpointArn").and_then(application_of) {
+            return application.into();
+        }
+        ["PlatformApplicationArn", "TargetArn", "TopicArn", "PhoneNumber"]
+            .into_iter()
+            .find_map(|name| self.form.text(name))
+            .unwrap_or("*")
+            .into()
     }
 }
 
@@ -111,6 +124,15 @@ impl Sns {
     /// Whether a text is the ARN of a platform application.
     pub fn is_application(text: &str) -> bool {
         text.starts_with("arn:") && text.contains(":sns:") && text.contains(":app/")
+    }
+
+    /// The applications of this machine, by the parameters of templates that they stand in for.
+    pub fn stand_ins() -> BTreeMap<String, String> {
+        let arn = |(parameter, platform): (&str, &str)| {
+            let arn = Self::application_arn(platform, APPLICATION_NAME);
+            (parameter.to_owned(), arn)
+        };
+        APPLICATIONS.map(arn).into()
     }
 
     /// The ARN that a platform application of this name has here.
@@ -163,12 +185,16 @@ impl Sns {
         match targets {
             [Some(_), None, None] => {
                 let sms = Sms::read(form)?;
-                outbox.record(Channel::Sms, sms.number, sms.text);
+                outbox.record_sms(sms.number, sms.text);
                 meter.record_notification(Notification::Sms { parts: sms.parts() });
             }
             [None, Some(endpoint), None] => {
-                let payload = endpoints.payload(endpoint, &push_message(form)?)?;
-                outbox.record(Channel::Push, endpoint, &payload);
+                let message = push_message(form)?;
+                let (token, payload) = endpoints.payload(endpoint, &message)?;
+                if outbox.fails_a_push() {
+                    return Err(internal());
+                }
+                outbox.record_push(endpoint, &token, &payload, message.collapse_id.as_deref());
                 meter.record_notification(Notification::Push);
             }
             [None, None, Some(_)] => return Err(not_found("Topic")),
@@ -183,7 +209,7 @@ impl Sns {
 }
 
 fn push_message(form: &Form) -> Result<Message<'_>, AwsError> {
-    sms::attributes(form)?;
+    let mut attributes = sms::attributes(form)?;
     let body = form
         .text("Message")
         .ok_or_else(|| invalid_parameter("Empty message"))?;
@@ -193,5 +219,12 @@ fn push_message(form: &Form) -> Result<Message<'_>, AwsError> {
     Ok(Message {
         body,
         is_json: form.text("MessageStructure") == Some("json"),
+        collapse_id: attributes.remove(COLLAPSE_ID),
     })
+}
+
+/// `arn:…:endpoint/APNS/waxwing/ID` → `arn:…:app/APNS/waxwing`.
+fn application_of(endpoint: &str) -> Option<String> {
+    let (application, _) = endpoint.rsplit_once('/')?;
+    Some(application.replace(":endpoint/", ":app/"))
 }

@@ -263,7 +263,7 @@ pub(super) fn receive(world: &mut World, connection: Connection, after: Option<u
     }
 }
 
-/// `Devices::mark_waiting_if_away`.
+/// `Devices::owe_alert_if_away`.
 fn mark_waiting_if_away(world: &mut World) {
     if world.record.connection.is_none() && !world.record.is_marked {
         mark(world);

@@ -84,11 +84,11 @@ pub(in crate::model) enum SendStep {
     Read,
     /// Only a wrong variant: what was read before the put.
     PutAfter(Record),
-    /// `announce`: `Sockets::post`, or `Devices::mark_waiting_if_away`.
+    /// `announce`: `Sockets::post`, or `Devices::owe_alert_if_away`.
     Announce(Record),
     /// `Devices::replace_connection_with_mark`, its first write.
     ReplaceWithMark(Connection),
-    /// Its second, if the first was refused: `Devices::mark_waiting_if_away`.
+    /// Its second, if the first was refused: `Devices::owe_alert_if_away`.
     MarkIfAway,
 }
 
@@ -106,7 +106,7 @@ pub(in crate::model) enum ConnectStep {
 /// `backend/src/disconnect.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::model) enum DisconnectStep {
-    /// `Mailbox::has_alive`.
+    /// `Mailbox::has_urgent`.
     Look,
     /// `Devices::replace_connection_with_mark` if anything waits, else `Devices::delete_connection_if`.
     Forget { waits: bool },

@@ -233,8 +233,12 @@ fn answers_well(trigger: Trigger, event: &Value, said: Result<Value, FunctionErr
         Err(FunctionError::Unauthorized | FunctionError::Unavailable) => {
             return assert_eq!(trigger, Trigger::Authorizer);
         }
+        Err(FunctionError::Unfinished) => return assert_eq!(trigger, Trigger::Schedule),
         Err(error) => panic!("{error:?}"),
     };
+    if trigger == Trigger::Schedule {
+        return assert!(reply["alerted"].is_u64(), "{reply}");
+    }
     if trigger == Trigger::Authorizer {
         return assert!(reply["policyDocument"].is_object());
     }
@@ -253,7 +257,7 @@ fn answers_well(trigger: Trigger, event: &Value, said: Result<Value, FunctionErr
             assert_eq!(u64::from(problem.code.http_status()), status);
             Some(problem)
         }
-        Trigger::Http { .. } | Trigger::Authorizer => None,
+        Trigger::Http { .. } | Trigger::Authorizer | Trigger::Schedule => None,
     };
     if let Some(Problem { message, .. }) = problem {
         for excerpt in excerpts(event) {

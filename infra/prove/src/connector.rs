@@ -194,7 +194,7 @@ impl Connector {
                 self.do_wrong(operation, &body);
             }
         }
-        let answer = self.from_early(call).unwrap_or(answer);
+        let answer = self.answer_from_early(call).unwrap_or(answer);
         match run.hook.after(call, answer).await {
             After::Answer(answer) => Some(answer),
             After::Reset => None,
@@ -223,7 +223,7 @@ impl Connector {
     }
 
     /// What a control takes for the answer, since it asked early.
-    fn from_early(&self, call: &Call) -> Option<Response<Bytes>> {
+    fn answer_from_early(&self, call: &Call) -> Option<Response<Bytes>> {
         let control = self.control?;
         let said = self.early().remove(&control.uses_early(call)?)?;
         control.answer_of_early(&said)

@@ -359,7 +359,9 @@ impl Story {
             if is_open {
                 self.well(&Request::Disconnect(place)).await?;
             }
-            self.device_mut(place)?.socket = None;
+        }
+        for device in &mut self.devices {
+            device.socket = None;
         }
         self.service.pass(HOURS_SECONDS);
         self.well(&Request::Wake).await.map(drop)

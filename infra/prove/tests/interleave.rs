@@ -1,5 +1,7 @@
 //! Functions at the same time: what is right stays right, and what is wrong only then is caught.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use waxwing_prove::{
     controls::Control,
     interleave::{Found, Function, Play, Scene, Schedule, exhaust, replay},

@@ -46,7 +46,7 @@ const ECHO: Duration = Duration::from_secs(30);
 /// How a socket ends.
 pub(super) enum End {
     /// The next one is open.
-    Renewed(Socket),
+    Renewed(Box<Socket>),
     /// There is none.
     Ended(DisconnectReason),
 }
@@ -86,7 +86,7 @@ pub(super) async fn live(
     match renewed {
         Ok(socket) => {
             let _closed_by_the_service = timeout(HAND_OVER, serving).await;
-            End::Renewed(socket)
+            End::Renewed(Box::new(socket))
         }
         Err(reason) => {
             let mut stop = lasting.stop.clone();
@@ -184,7 +184,7 @@ impl<'a> Renewal<'a> {
         }
         if let Some(handshake) = self.handshake.take() {
             match handshake.await {
-                Ok(socket) => return End::Renewed(socket),
+                Ok(socket) => return End::Renewed(Box::new(socket)),
                 Err(failed) => self.failed(&failed),
             }
         }

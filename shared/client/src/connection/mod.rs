@@ -182,7 +182,7 @@ async fn attempt(shared: &Shared, lasting: &Lasting) -> DisconnectReason {
         match life::live(shared, &me, socket, lasting, &removal).await {
             life::End::Renewed(next) if removal.get().is_none() => {
                 shared.events.tell(Event::Renewed);
-                socket = next;
+                socket = *next;
             }
             life::End::Renewed(_) => break DisconnectReason::Unauthorized,
             life::End::Ended(reason) => break reason,

@@ -196,6 +196,10 @@ async def they_compare_their_keys(alice, bob):
     except ClientError.InvalidCode:
         pass
     await refused(ClientError.NoSafetyNumber, alice.client.safety_number(a))
+    await alice.client.mark_verified(b, of_alice)
+    assert (await alice.client.contact(b)).verified and not (await bob.client.contact(a)).verified
+    await alice.client.unmark_verified(b)
+    assert not (await alice.client.contact(b)).verified
     shown["safety number"] = True
 
 
@@ -212,12 +216,44 @@ async def another_device_comes_and_goes(alice):
     async with Person(laptop) as other:
         laptop.connect()
         await other.until("connected", lambda event: event.is_CONNECTED())
+        await it_gets_the_history(alice, other)
+        await it_is_woken_there(laptop)
         await alice.client.revoke(2)
         removed = await other.until("removed", lambda event: event.is_REMOVED())
         assert removed.reason == waxwing.RemovalReason.REVOKED
     await laptop.shut_down()
     await refused(ClientError.NoSuchDevice, alice.client.revoke(100))
     shown["devices"] = 2
+
+
+async def it_gets_the_history(alice, other):
+    before = sum(len(await alice.client.page(talk.account, None, 100)) for talk in await alice.client.conversations())
+    history = await alice.client.offer_history(2, waxwing.HistoryChoice.ALL())
+    offered = await other.until("offered", lambda event: event.is_HISTORY_OFFERED())
+    assert (offered.history, offered.device, offered.messages) == (history, 1, before) and before > 0
+    await other.client.take_history(history)
+    ended = await other.until("taken", lambda event: event.is_HISTORY_ENDED())
+    assert ended.end == waxwing.HistoryEnd.COMPLETE
+    (state,) = await other.client.histories()
+    assert (state.history, state.giving, state.done, state.total) == (history, False, before, before)
+    await refused(ClientError.NoSuchHistory, other.client.take_history("0" * 32))
+    await refused(ClientError.NoSuchDevice, alice.client.offer_history(9, waxwing.HistoryChoice.DAYS(days=3)))
+    shown["history"] = before
+
+
+async def it_is_woken_there(client):
+    await refused(ClientError.InvalidPushToken, client.set_push_token(waxwing.Platform.FCM, "no token"))
+    assert (await client.push_state()).is_OFF()
+    await client.set_push_token(waxwing.Platform.FCM, "token-of-a-laptop")
+
+    async def told(state):
+        while not state(await client.push_state()):
+            await asyncio.sleep(0.05)
+
+    await within("the service knows the token", told(waxwing.PushState.is_ON))
+    await client.clear_push_token()
+    await within("the service forgot it", told(waxwing.PushState.is_OFF))
+    shown["push"] = True
 
 
 async def who_stops_waiting_loses_nothing(alice, bob):

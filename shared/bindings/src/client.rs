@@ -5,16 +5,21 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use waxwing_client::{self as client, AccountId, DeviceName, Fingerprint, LinkRequestId, MessageId, Pin};
+use waxwing_client::{
+    self as client, AccountId, DeviceName, Fingerprint, HistoryId, LinkRequestId, MessageId, Pin,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     error::ClientError,
+    history::{HistoryChoice, HistoryState},
     ids,
     location::{Endpoints, StoreLocation},
+    push::{Platform, PushState},
     reader::Events,
     records::{
-        Challenged, ConfirmedNumber, Conversation, DeviceAddress, OwnDevice, ReceiptSettings, StoredMessage,
+        Challenged, ConfirmedNumber, Contact, Conversation, DeviceAddress, OwnDevice, ReceiptSettings,
+        StoredMessage,
     },
     runtime::{look, run, run_to_the_end},
     safety::SafetyNumber,
@@ -161,6 +166,79 @@ impl Client {
         let client = self.client()?;
         let number = run(async move { client.safety_number(account).await }).await?;
         Ok(Arc::new(SafetyNumber(number)))
+    }
+
+    /// Notes that the person compared this number with the other and found it the same. It counts for the account key
+    /// that the number is of: with another key it is gone. Kept on this device alone.
+    pub async fn mark_verified(
+        &self,
+        account: AccountId,
+        compared: Arc<SafetyNumber>,
+    ) -> Result<(), ClientError> {
+        let client = self.client()?;
+        run(async move { client.mark_verified(account, &compared.0).await }).await
+    }
+
+    /// Takes that back.
+    pub async fn unmark_verified(&self, account: AccountId) -> Result<(), ClientError> {
+        let client = self.client()?;
+        run(async move { client.unmark_verified(account).await }).await
+    }
+
+    /// What this device knows of somebody: stranger or not, compared or not, and whether a changed account key waits for
+    /// an answer.
+    pub async fn contact(&self, account: AccountId) -> Result<Contact, ClientError> {
+        let client = self.client()?;
+        let contact = look(move || client.contact(account)).await?;
+        Ok(contact.into())
+    }
+
+    /// Hands over the token that the platform gave the app for this device: from now on an alert is raised there when a
+    /// message waits and this device is not connected. Call it at each start and whenever the platform gives another.
+    pub async fn set_push_token(&self, platform: Platform, token: String) -> Result<(), ClientError> {
+        let (client, token) = (self.client()?, Zeroizing::new(token));
+        run(async move { client.set_push_token(platform.into(), &token).await }).await
+    }
+
+    /// Raises no alerts for this device any more. Told to the service while connected, so stay connected until
+    /// `push_state` is off before the app forgets this device.
+    pub async fn clear_push_token(&self) -> Result<(), ClientError> {
+        let client = self.client()?;
+        run(async move { client.clear_push_token().await }).await
+    }
+
+    /// Whether this device is woken.
+    pub async fn push_state(&self) -> Result<PushState, ClientError> {
+        let client = self.client()?;
+        let state = look(move || client.push_state()).await?;
+        Ok(state.into())
+    }
+
+    /// Offers the messages of this device to another one of the own account, as a rule to one that was linked just now.
+    /// May be repeated: the same offer is one history. Another one to the same device ends the one before.
+    pub async fn offer_history(&self, device: u8, choice: HistoryChoice) -> Result<HistoryId, ClientError> {
+        let (client, device) = (self.client()?, ids::device(device)?);
+        run(async move { client.offer_history(device, choice.into()).await }).await
+    }
+
+    /// Takes a history that `HistoryOffered` told of. It goes on by itself whenever both devices are connected, also after
+    /// a crash; live messages go before it. May be repeated.
+    pub async fn take_history(&self, history: HistoryId) -> Result<(), ClientError> {
+        let client = self.client()?;
+        run(async move { client.take_history(history).await }).await
+    }
+
+    /// Declines a history, stops taking one, or stops giving one. What was taken stays.
+    pub async fn end_history(&self, history: HistoryId) -> Result<(), ClientError> {
+        let client = self.client()?;
+        run(async move { client.end_history(history).await }).await
+    }
+
+    /// The latest history with each other device of the own account, given and taken, and how far it has come.
+    pub async fn histories(&self) -> Result<Vec<HistoryState>, ClientError> {
+        let client = self.client()?;
+        let histories = look(move || client.histories()).await?;
+        Ok(histories.into_iter().map(Into::into).collect())
     }
 
     /// Begins to connect and to stay connected. If it waits for its next attempt, that begins now. Register or link

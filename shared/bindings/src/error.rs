@@ -3,8 +3,8 @@
 use std::fmt;
 
 use waxwing_client::{
-    DevicesError, EndpointError, HttpError, LinkError, LockError, OpenError, RegisterError, SendError,
-    StoreError, TrustError, VerifyError,
+    DevicesError, EndpointError, HistoryError, HttpError, LinkError, LockError, OpenError, PushError,
+    RegisterError, SendError, StoreError, TrustError, VerifyError,
     keys::KeyStoreError,
     wire::{ErrorCode, Problem},
 };
@@ -48,6 +48,8 @@ errors! {
     InvalidDeviceName,
     /// An address of the service or the audience is none.
     InvalidEndpoint,
+    /// The platform gives no such push token.
+    InvalidPushToken,
 
     /// The device is in no account: register or link it first.
     NotRegistered,
@@ -87,6 +89,11 @@ errors! {
     OtherKey,
     /// There is no safety number of these two accounts.
     NoSafetyNumber,
+    /// The safety number is another one by now: compare it again.
+    OtherNumber,
+
+    /// There is no such history any more: offer it again on the device that has it.
+    NoSuchHistory,
 
     /// The text is empty.
     EmptyText,
@@ -312,8 +319,33 @@ impl From<VerifyError> for ClientError {
             VerifyError::NotRegistered => Self::NotRegistered(sentence),
             VerifyError::Number(_) => Self::NoSafetyNumber(sentence),
             VerifyError::List(_) => Self::WrongList(sentence),
+            VerifyError::OtherNumber => Self::OtherNumber(sentence),
             VerifyError::Http(error) => error.into(),
             VerifyError::Store(error) => error.into(),
+            _ => Self::Internal(sentence),
+        }
+    }
+}
+
+impl From<HistoryError> for ClientError {
+    fn from(error: HistoryError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            HistoryError::NotRegistered => Self::NotRegistered(sentence),
+            HistoryError::NoSuchDevice => Self::NoSuchDevice(sentence),
+            HistoryError::NoSuchHistory => Self::NoSuchHistory(sentence),
+            HistoryError::Store(error) => error.into(),
+            _ => Self::Internal(sentence),
+        }
+    }
+}
+
+impl From<PushError> for ClientError {
+    fn from(error: PushError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            PushError::InvalidToken => Self::InvalidPushToken(sentence),
+            PushError::Store(error) => error.into(),
             _ => Self::Internal(sentence),
         }
     }

@@ -1,7 +1,8 @@
 //! What a client tells its app, as the other languages have it.
 
-use waxwing_client::{self as client, AccountId, Fingerprint, LinkRequestId, MessageId};
+use waxwing_client::{self as client, AccountId, Fingerprint, HistoryId, LinkRequestId, MessageId};
 
+use crate::history::HistoryEnd;
 use crate::records::{DeviceAddress, StoredMessage};
 
 /// Something an app may want to know. A kept event is in the store until it is handled; all others tell what is going on
@@ -73,6 +74,39 @@ pub enum Event {
     Removed {
         /// Why.
         reason: RemovalReason,
+    },
+    /// Kept. Another device of the own account would give its messages to this one: `take_history` or `end_history`
+    /// answers.
+    HistoryOffered {
+        /// To be handed to the answer.
+        history: HistoryId,
+        /// The device that has it, 1 to 127.
+        device: u8,
+        /// How many messages it has.
+        messages: u64,
+    },
+    /// Kept. A history is over, on the device that gave it and on the one that took it.
+    HistoryEnded {
+        /// Which.
+        history: HistoryId,
+        /// The other device, 1 to 127.
+        device: u8,
+        /// How.
+        end: HistoryEnd,
+    },
+    /// More of a history was taken. Its messages are not told one by one: read the conversations again.
+    HistoryProgress {
+        /// Which.
+        history: HistoryId,
+        /// How many of its messages the taking device has stored.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// The service does not take the push token, and nothing wakes this device: ask the platform for another one.
+    PushTokenRefused {
+        /// The service's code, as in the table of `docs/api.md`.
+        code: String,
     },
     /// A new device read the code that was offered. Show the name and ask; told again after a restart.
     LinkRequested {
@@ -191,6 +225,20 @@ impl Event {
             From::Removed { reason } => Self::Removed {
                 reason: reason.into(),
             },
+            From::HistoryOffered {
+                history,
+                device,
+                messages,
+            } => Self::HistoryOffered {
+                history,
+                device: device.get(),
+                messages,
+            },
+            From::HistoryEnded { history, device, end } => Self::HistoryEnded {
+                history,
+                device: device.get(),
+                end: end.into(),
+            },
             other => return Self::passing(other),
         })
     }
@@ -206,6 +254,14 @@ impl Event {
                 request,
                 name,
                 fingerprint,
+            },
+            From::HistoryProgress { history, done, of } => Self::HistoryProgress {
+                history,
+                done,
+                total: of,
+            },
+            From::PushTokenRefused { reason } => Self::PushTokenRefused {
+                code: stable_name(&reason),
             },
             From::Connected => Self::Connected,
             From::Disconnected { reason, retry_in } => Self::Disconnected {
@@ -350,7 +406,7 @@ impl From<client::FailureReason> for FailureReason {
 }
 
 /// The name that a value has in JSON.
-fn stable_name(value: &impl serde::Serialize) -> String {
+pub(crate) fn stable_name(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => "unknown".to_owned(),
@@ -382,6 +438,8 @@ pub enum UndecryptableReason {
     Unlisted,
     /// The conversation it names is not one its sender may write to.
     Misdirected,
+    /// It says what only a device of the own account may say.
+    OwnDevicesOnly,
 }
 
 impl From<client::UndecryptableReason> for UndecryptableReason {
@@ -398,6 +456,7 @@ impl From<client::UndecryptableReason> for UndecryptableReason {
             Unreadable::TooManyOpenings => Self::TooManyOpenings,
             Unreadable::Unlisted => Self::Unlisted,
             Unreadable::Misdirected => Self::Misdirected,
+            Unreadable::OwnDevicesOnly => Self::OwnDevicesOnly,
             // A reason that this version does not know is one to update for.
             Unreadable::UnknownContent | _ => Self::UnknownContent,
         }

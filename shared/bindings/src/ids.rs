@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use waxwing_client::{AccountId, DeviceId, Fingerprint, LinkRequestId, MessageId};
+use waxwing_client::{AccountId, DeviceId, Fingerprint, HistoryId, LinkRequestId, MessageId};
 
 use crate::error::ClientError;
 
@@ -35,6 +35,15 @@ uniffi::custom_type!(
         remote,
         try_lift: |text| Ok(parse(&text, "an account key")?),
         lower: |fingerprint| fingerprint.to_string(),
+    }
+);
+
+uniffi::custom_type!(
+    /// A history, on the device that gives it and on the one that takes it.
+    HistoryId, String, {
+        remote,
+        try_lift: |text| Ok(parse(&text, "a history")?),
+        lower: |id| id.to_string(),
     }
 );
 

@@ -21,9 +21,11 @@
 pub mod client;
 pub mod error;
 pub mod event;
+pub mod history;
 pub mod ids;
 pub mod keys;
 pub mod location;
+pub mod push;
 pub mod reader;
 pub mod records;
 mod runtime;

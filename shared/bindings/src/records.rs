@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use waxwing_client::{self as client, AccountId, MessageId};
+use waxwing_client::{self as client, AccountId, Fingerprint, MessageId};
 
 use crate::event::FailureReason;
 
@@ -38,6 +38,27 @@ impl From<client::OwnDevice> for OwnDevice {
         Self {
             device: device.address.device.get(),
             is_this: device.this,
+        }
+    }
+}
+
+/// What this device knows of somebody.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Contact {
+    /// Whether this person wrote to the account or let it in. Whoever did not is a stranger, and gets no receipts.
+    pub let_in: bool,
+    /// Whether the person compared the safety number as it is now, by `mark_verified`.
+    pub verified: bool,
+    /// An account key that waits for `trust`, as `AccountKeyChanged` told.
+    pub new_key: Option<Fingerprint>,
+}
+
+impl From<client::Contact> for Contact {
+    fn from(contact: client::Contact) -> Self {
+        Self {
+            let_in: contact.let_in,
+            verified: contact.verified,
+            new_key: contact.new_key,
         }
     }
 }

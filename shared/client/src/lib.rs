@@ -98,7 +98,9 @@ pub use client::Client;
 pub use config::{ClientConfig, Durability, Endpoints, StoreLocation, Timings};
 pub use devices::{DevicesError, OwnDevice};
 pub use events::{DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason};
-pub use history::{HistoryChoice, HistoryEnd, HistoryError, HistoryId, HistoryStage, HistoryState};
+pub use history::{
+    HistoryChoice, HistoryEnd, HistoryError, HistoryId, HistoryIdError, HistoryStage, HistoryState,
+};
 pub use linking::{LinkError, LinkRequestId};
 pub use lock::LockError;
 pub use messages::{Conversation, MessageState, StoredMessage};

@@ -14,7 +14,7 @@
 mod giving;
 mod taking;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
@@ -69,6 +69,21 @@ impl fmt::Display for HistoryId {
     /// 32 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that names no history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a history is named by 32 hexadecimal digits")]
+pub struct HistoryIdError;
+
+impl FromStr for HistoryId {
+    type Err = HistoryIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let id = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        id.map(|id| Self(id.to_be_bytes())).ok_or(HistoryIdError)
     }
 }
 

@@ -38,6 +38,14 @@ impl CpuTime {
         Some(Self(times))
     }
 
+    /// The same without this process itself: its descendants.
+    pub fn without_this_process(mut self) -> Self {
+        if let Ok(this) = sysinfo::get_current_pid() {
+            self.0.remove(&this);
+        }
+        self
+    }
+
     /// What was used after `earlier` was read.
     pub fn since(&self, earlier: &Self) -> Duration {
         self.0
@@ -45,6 +53,21 @@ impl CpuTime {
             .map(|(pid, used)| used.saturating_sub(earlier.0.get(pid).copied().unwrap_or_default()))
             .sum()
     }
+}
+
+/// What the threads of this process have used so far whose names begin with `name`, 15 bytes at most; `None` where the
+/// system does not tell. Threads that have ended count no more.
+pub fn of_threads(name: &str) -> Option<Duration> {
+    let this = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new().ok()?;
+    let what = ProcessRefreshKind::nothing().with_cpu().with_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[this]), true, what);
+    let used = |thread: &Pid| {
+        let thread = system.process(*thread)?;
+        let named = thread.name().as_encoded_bytes().starts_with(name.as_bytes());
+        named.then(|| Duration::from_millis(thread.accumulated_cpu_time()))
+    };
+    Some(system.process(this)?.tasks()?.iter().filter_map(used).sum())
 }
 
 /// `root` and every process whose chain of parents leads to it.
@@ -87,6 +110,30 @@ mod tests {
         let earlier = CpuTime(BTreeMap::from([(pid(1), second), (pid(2), second * 9)]));
         let later = CpuTime(BTreeMap::from([(pid(1), second * 3), (pid(3), second * 4)]));
         assert_eq!(later.since(&earlier), second * 6);
+    }
+
+    #[test]
+    fn threads_are_told_apart_by_their_names() {
+        let (done, ended) = std::sync::mpsc::channel();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let work = move || {
+            let start = std::time::Instant::now();
+            while start.elapsed() < Duration::from_millis(200) {
+                std::hint::spin_loop();
+            }
+            done.send(()).unwrap();
+            let _ = wait.recv();
+        };
+        let worker = std::thread::Builder::new().name("busy-one".to_owned());
+        let worker = worker.spawn(work).unwrap();
+        ended.recv().unwrap();
+        // Whatever else the machine does: it spun, and nobody else has its name.
+        if let Some(used) = of_threads("busy-") {
+            assert!(used > Duration::ZERO);
+            assert_eq!(of_threads("idle-"), Some(Duration::ZERO));
+        }
+        drop(go_on);
+        worker.join().unwrap();
     }
 
     #[test]

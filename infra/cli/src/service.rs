@@ -122,6 +122,14 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`].
 pub async fn start(options: Options, console: &Console) -> Result<Runner, ServiceError> {
+    Ok(Runner::start(prepare(options, console).await?).await?)
+}
+
+/// What a runner needs to start; the functions' binary is built if one is wanted and none is named.
+///
+/// # Errors
+/// [`ServiceError`].
+pub async fn prepare(options: Options, console: &Console) -> Result<RunnerConfig, ServiceError> {
     let execution = if options.processes {
         let binary = functions_binary_of(options.binary, console).await?;
         Execution::Processes { binary }
@@ -132,7 +140,7 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
     if options.verbose {
         parameters.insert(String::from("LogLevel"), String::from("debug"));
     }
-    let config = RunnerConfig {
+    Ok(RunnerConfig {
         template: options.template,
         parameters,
         storage: options.storage,
@@ -142,8 +150,7 @@ pub async fn start(options: Options, console: &Console) -> Result<Runner, Servic
         faults: options.faults,
         concurrency: options.concurrency,
         ..RunnerConfig::default()
-    };
-    Ok(Runner::start(config).await?)
+    })
 }
 
 /// The binary of the functions: the one that was named, or one that is built now.

@@ -1,5 +1,6 @@
 //! `cargo waxwing load`: many devices at once, for a while, and what that took.
 
+mod apart;
 mod chaos;
 mod crowd;
 mod report;
@@ -7,6 +8,7 @@ mod sending;
 mod steady;
 
 use waxwing_client::SendError;
+use waxwing_local::runner::CloudError;
 
 pub use self::chaos::ChaosError;
 
@@ -44,7 +46,9 @@ const MAILBOX: &str = "MailboxTable";
 /// order.
 ///
 /// CPU seconds are those of this process (clients, runner, embedded database, and the functions unless
-/// --processes) and of the function processes running in the end.
+/// --processes) and of the function processes running in the end; those of the service are told apart, and beside them
+/// stand those of the same calls to the database done again, straight, with nothing around them. Figures are worth
+/// comparing from a build with --release.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many devices: an even number, 2 to 400; each two write to each other
@@ -108,6 +112,9 @@ pub enum LoadError {
     /// A constant is wrong.
     #[error("latencies cannot be kept: {0}")]
     Latency(#[from] hdrhistogram::CreationError),
+    /// The database for the comparison does not open.
+    #[error("the database for the comparison does not open: {0}")]
+    Bare(#[from] CloudError),
     /// The built-in price book is broken.
     #[error(transparent)]
     Prices(#[from] waxwing_cost::BookError),

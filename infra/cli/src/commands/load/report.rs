@@ -1,5 +1,7 @@
 //! What a load says in the end, to a program and to a person.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{
@@ -29,8 +31,8 @@ pub(super) struct Report {
     /// While sending.
     pub(super) per_second: PerSecond,
     pub(super) latency_ms: Latency,
-    /// CPU seconds for 1,000 messages; none where the system does not tell.
-    pub(super) cpu_seconds_per_1000_messages: Option<f64>,
+    /// CPU seconds for 1,000 messages.
+    pub(super) cpu_seconds_per_1000_messages: Cpu,
     /// What AWS would bill for 1,000 messages.
     pub(super) operations_per_1000_messages: Option<PerThousand>,
     /// All of it, in all and in dollars.
@@ -43,6 +45,44 @@ pub(super) struct Report {
     /// message that each device sent before the clock started is included.
     #[serde(flatten)]
     pub(super) audit: Audit,
+}
+
+/// CPU seconds for 1,000 messages; none where the system does not tell, or without messages.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Cpu {
+    /// Of clients and service together.
+    pub(super) all: Option<f64>,
+    /// Of the service: gateway, functions, database.
+    pub(super) service: Option<f64>,
+    /// Of the same calls to the database, done again straight, with nothing around them.
+    pub(super) bare: Option<f64>,
+    /// `service` in multiples of `bare`.
+    pub(super) service_to_bare: Option<f64>,
+}
+
+impl Cpu {
+    /// What was used for `messages`.
+    pub(super) fn of(
+        messages: usize,
+        all: Option<Duration>,
+        service: Option<Duration>,
+        bare: Option<Duration>,
+    ) -> Self {
+        let per_thousand = |used: Option<Duration>| {
+            used.filter(|_| messages > 0)
+                .map(|used| used.as_secs_f64() * 1000.0 / messages as f64)
+        };
+        let (service, bare) = (per_thousand(service), per_thousand(bare));
+        Self {
+            all: per_thousand(all),
+            service,
+            bare,
+            service_to_bare: service
+                .zip(bare)
+                .filter(|(_, bare)| *bare > 0.0)
+                .map(|(service, bare)| service / bare),
+        }
+    }
 }
 
 /// What happened in a second, on average, between the first and the last message sent.
@@ -74,9 +114,15 @@ impl Report {
             milliseconds(self.latency_ms.p50),
             milliseconds(self.latency_ms.p99),
         ));
-        if let Some(seconds) = self.cpu_seconds_per_1000_messages {
+        let cpu = self.cpu_seconds_per_1000_messages;
+        if let Some(seconds) = cpu.all {
             console.say(format_args!(
                 "  CPU                 {seconds:.2} s for 1,000 messages (clients, runner, database, functions)"
+            ));
+        }
+        if let (Some(service), Some(bare), Some(times)) = (cpu.service, cpu.bare, cpu.service_to_bare) {
+            console.say(format_args!(
+                "                      {service:.2} s of it the service; its database calls alone {bare:.2} s: {times:.1} times"
             ));
         }
         if let Some(operations) = &self.operations_per_1000_messages {

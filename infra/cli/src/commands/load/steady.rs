@@ -7,8 +7,9 @@ use waxwing_local::{meter::MeterSnapshot, runner::Runner};
 
 use super::{
     Args, LoadError, MAILBOX,
+    apart::{Apart, Used, bare},
     crowd::Crowd,
-    report::{PerSecond, Report},
+    report::{Cpu, PerSecond, Report},
     sending::{Pace, send_until},
 };
 use crate::{
@@ -31,7 +32,12 @@ pub(super) async fn run(args: Args, console: &Console) -> Result<Outcome, LoadEr
         binary: args.functions.binary.clone(),
         ..Options::in_memory(args.functions.processes)
     };
-    let runner = service::start(options, console).await?;
+    if cfg!(debug_assertions) {
+        console.warn(
+            "waxwing: this build is not optimised; for figures: cargo run --release --bin waxwing -- load …",
+        );
+    }
+    let (_threads, runner) = Apart::start(service::prepare(options, console).await?).await?;
     let crowd = Crowd::gather(args.devices, &runner, console).await?;
     let report = crowd.load(&args, &runner, console).await?;
     runner.shutdown().await;
@@ -58,6 +64,8 @@ struct Readings {
     start: Reading,
     end: Reading,
     cpu: Option<Duration>,
+    service: Option<Duration>,
+    bare: Option<Duration>,
     used: MeterSnapshot,
 }
 
@@ -66,7 +74,10 @@ impl Crowd {
     /// the account says what is missing.
     async fn load(&self, args: &Args, runner: &Runner, console: &Console) -> Result<Report, LoadError> {
         let meter = runner.meter();
+        let before = runner.recorded_database();
+        runner.record_database();
         let cpu = CpuTime::read();
+        let service = Used::read();
         let start = self.read();
         let ended = self.send_for(args, console).await;
         let end = self.read();
@@ -84,15 +95,22 @@ impl Crowd {
         let cpu = CpuTime::read()
             .zip(cpu)
             .map(|(later, earlier)| later.since(&earlier));
+        let service = Used::read()
+            .zip(service)
+            .map(|(later, earlier)| later.since(&earlier));
+        let during = runner.recorded_database();
         let used = runner.meter().since(&meter);
         for member in &self.members {
             member.device.client.disconnect().await;
         }
+        let bare = bare(runner, before, during).await?;
         let readings = Readings {
             completed,
             start,
             end,
             cpu,
+            service,
+            bare,
             used,
         };
         self.report(args, runner, readings).await
@@ -138,6 +156,8 @@ impl Crowd {
             start,
             end,
             cpu,
+            service,
+            bare,
             used,
         } = readings;
         let mut latencies = Latencies::new()?;
@@ -169,9 +189,7 @@ impl Crowd {
                 acked: (end.acked - start.acked) as f64 / seconds,
             },
             latency_ms: latencies.summary(),
-            cpu_seconds_per_1000_messages: cpu
-                .filter(|_| messages > 0)
-                .map(|cpu| cpu.as_secs_f64() * 1000.0 / messages as f64),
+            cpu_seconds_per_1000_messages: Cpu::of(messages, cpu, service, bare),
             operations_per_1000_messages: operations.per_thousand(messages),
             operations,
             mailbox_left,

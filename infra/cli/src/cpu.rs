@@ -7,10 +7,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     time::Duration,
 };
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// Fields between the name of a thread and its user time, which its system time follows (proc(5)).
+const UTIME_AFTER_NAME: usize = 11;
+
+/// Of Linux's clock ticks there are 100 a second, on every machine (`USER_HZ`).
+const MILLIS_OF_A_TICK: u64 = 10;
 
 /// A reading of CPU time, by process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,18 +63,26 @@ impl CpuTime {
 }
 
 /// What the threads of this process have used so far whose names begin with `name`, 15 bytes at most; `None` where the
-/// system does not tell. Threads that have ended count no more.
+/// system does not tell: only Linux does (proc(5), `/proc/pid/task/tid/stat`). Threads that have ended count no more.
 pub fn of_threads(name: &str) -> Option<Duration> {
-    let this = sysinfo::get_current_pid().ok()?;
-    let mut system = System::new().ok()?;
-    let what = ProcessRefreshKind::nothing().with_cpu().with_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[this]), true, what);
-    let used = |thread: &Pid| {
-        let thread = system.process(*thread)?;
-        let named = thread.name().as_encoded_bytes().starts_with(name.as_bytes());
-        named.then(|| Duration::from_millis(thread.accumulated_cpu_time()))
-    };
-    Some(system.process(this)?.tasks()?.iter().filter_map(used).sum())
+    let mut used = Duration::ZERO;
+    for thread in fs::read_dir("/proc/self/task").ok()? {
+        let thread = thread.ok()?.path();
+        // A thread may end meanwhile.
+        let Ok(named) = fs::read(thread.join("comm")) else {
+            continue;
+        };
+        if named.starts_with(name.as_bytes()) {
+            let stat = fs::read_to_string(thread.join("stat")).ok()?;
+            let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(UTIME_AFTER_NAME);
+            let (user, system) = (
+                fields.next()?.parse::<u64>().ok()?,
+                fields.next()?.parse::<u64>().ok()?,
+            );
+            used += Duration::from_millis((user + system) * MILLIS_OF_A_TICK);
+        }
+    }
+    Some(used)
 }
 
 /// `root` and every process whose chain of parents leads to it.

@@ -24,6 +24,13 @@ const STORED_GB: f64 = 0.25 + 0.20;
 const GB_OUT: f64 = 0.09;
 const GB: f64 = 1_073_741_824.0;
 
+/// Passes over the devices' records in 30 days, one every five minutes, and the read units of them all: 240 bytes a
+/// record, at half the price.
+fn sweeps(devices: f64) -> (f64, f64) {
+    let passes = 30.0 * 24.0 * 12.0;
+    (passes, passes * (devices * 240.0 / 4096.0).ceil() / 2.0)
+}
+
 fn waxwing(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
     command.args(arguments);
@@ -70,6 +77,7 @@ fn a_workload_online_costs_what_the_spreadsheet_says() {
         "authorize",
         "disconnect",
         "fetch",
+        "wake",
     ];
     let ten: String = functions.iter().map(|name| format!("{name} = 10\n")).collect();
     let report = cost(&format!(
@@ -81,13 +89,14 @@ fn a_workload_online_costs_what_the_spreadsheet_says() {
     // A session brings 100 envelopes; 20 share an ack.
     let acks = messages / 20.0;
     // A session: authorize, connect, receive, fetch, disconnect.
-    let invocations = messages + acks + 5.0 * sessions;
+    let (passes, pass_reads) = sweeps(1000.0);
+    let invocations = messages + acks + 5.0 * sessions + passes;
     let lambda = invocations * (INVOCATION + 0.010 * 0.25 * GB_SECOND);
     assert_dollars(&report, "/month/by_service/Lambda", lambda);
     // Put and delete; connect and disconnect.
     let writes = 2.0 * messages + 2.0 * sessions;
     // Two accounts a message; authorize 1, receive 1, disconnect 1, fetch 3.
-    let reads = 2.0 * messages + 6.0 * sessions;
+    let reads = 2.0 * messages + 6.0 * sessions + pass_reads;
     let stored = 1000.0 * 20_000.0 / GB;
     let tables = writes * WRITE + reads * READ + stored * STORED_GB;
     assert_dollars(&report, "/month/by_service/DynamoDB", tables);
@@ -121,17 +130,19 @@ fn a_workload_away_costs_what_the_spreadsheet_says() {
     // A registration and a link for each newcomer; four claims (two by two devices) a conversation, an upload for 80.
     let (new, claims) = (10.0, 200.0 * 4.0);
     let uploads = claims / 80.0;
-    let invocations = messages + sessions + 5.0 * sessions + 2.0 * new + claims + uploads;
+    let (passes, pass_reads) = sweeps(400.0);
+    let invocations = messages + sessions + 5.0 * sessions + 2.0 * new + claims + uploads + passes;
     assert_dollars(&report, "/month/by_service/Lambda", invocations * INVOCATION);
     let writes = 2.0 * envelopes
-        // connect, disconnect, and the mark for a push
-        + 3.0 * sessions
+        // connect, disconnect, an alert that is owed and that is given
+        + 4.0 * sessions
         + 2.0 * new * 210.0
         + claims
         + uploads * 2.0;
     // A page's ten envelopes took one read unit more than none; 473 bytes are more than a tenth of 4,096.
     let received = envelopes * 473.0 / 4096.0;
-    let reads = 2.0 * messages + 6.0 * sessions + received + 2.0 * new * 2.0 + claims * 2.0 + uploads * 2.0;
+    let asked = 2.0 * new * 2.0 + claims * 2.0 + uploads * 2.0;
+    let reads = 2.0 * messages + 6.0 * sessions + received + asked + pass_reads;
     let waiting = envelopes * 473.0 * 12.0 / 720.0;
     let stored = (waiting + 400.0 * 20_000.0) / GB;
     let tables = writes * WRITE + reads * READ + stored * STORED_GB;
@@ -142,10 +153,11 @@ fn a_workload_away_costs_what_the_spreadsheet_says() {
     let minutes = 400.0 * 5.0 * 30.0;
     let gateway = frames * FRAME + minutes * MINUTE + requests * HTTP;
     assert_dollars(&report, "/month/by_service/API Gateway", gateway);
-    let planned = sessions * PUSH + new * SMS;
+    let planned = passes * INVOCATION + pass_reads * READ + new * SMS;
     assert_dollars(&report, "/month/planned", planned);
     let bytes = messages * 100.0 + envelopes * 1000.0 + sessions * (40.0 + 60.0) + claims * 700.0;
-    let total = invocations * INVOCATION + tables + gateway + planned + bytes / GB * GB_OUT;
+    let total =
+        invocations * INVOCATION + tables + gateway + sessions * PUSH + new * SMS + bytes / GB * GB_OUT;
     assert_dollars(&report, "/month/total", total);
 }
 
@@ -163,22 +175,23 @@ fn a_mixed_windowed_workload_costs_what_the_spreadsheet_says() {
     let (frames_sent, online, away) = (messages / 4.0, 3e6, 3e6);
     // Five wait for company and leave with the session; five more are acked with their page.
     let acks = online / 5.0 + away / 5.0;
-    let invocations = frames_sent + acks + 5.0 * sessions;
+    let (passes, pass_reads) = sweeps(10_000.0);
+    let invocations = frames_sent + acks + 5.0 * sessions + passes;
     // 8 ms an invocation, 20 ms a post, an eighth of a GB; one in a hundred starts cold at 0.1 GB-seconds.
     let seconds = invocations * 0.008 + online * 0.020;
     let gb_seconds = seconds * 0.125 + invocations * 0.01 * 0.1;
     let lambda = invocations * INVOCATION + gb_seconds * 0.0000166667;
     assert_dollars(&report, "/month/by_service/Lambda", lambda);
-    let marks = away / 5.0;
-    let writes = 2.0 * messages + 2.0 * sessions + marks;
-    let reads = 2.0 * frames_sent + 6.0 * sessions + away * 473.0 / 4096.0;
+    let alerts = away / 5.0;
+    let writes = 2.0 * messages + 2.0 * sessions + 2.0 * alerts;
+    let reads = 2.0 * frames_sent + 6.0 * sessions + away * 473.0 / 4096.0 + pass_reads;
     let tables = writes * WRITE + reads * READ + 10_000.0 * 20_000.0 / GB * STORED_GB;
     assert_dollars(&report, "/month/by_service/DynamoDB", tables);
     let frames = 2.0 * frames_sent + online + 2.0 * acks + 2.0 * sessions;
     let gateway = frames * FRAME + 10_000.0 * 10.0 * 30.0 * MINUTE + sessions * HTTP;
     assert_dollars(&report, "/month/by_service/API Gateway", gateway);
     let bytes = frames_sent * 100.0 + online * 1000.0 + away * 1000.0 + acks * 40.0 + sessions * 60.0;
-    let total = lambda + tables + gateway + marks * PUSH + bytes / GB * GB_OUT;
+    let total = lambda + tables + gateway + alerts * PUSH + bytes / GB * GB_OUT;
     assert_dollars(&report, "/month/total", total);
 }
 

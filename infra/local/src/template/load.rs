@@ -508,7 +508,6 @@ Outputs:
             "Resources.Chat.Properties.Routes.hush",
             "Resources.Guard.Properties.Layers",
             "Resources.Scores.Properties.StreamSpecification",
-            "Resources.Talk.Properties.Events.Nightly",
             "Resources.Talk.Properties.Layers",
             "Resources.Talk.Properties.Policies",
         ];

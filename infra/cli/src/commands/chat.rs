@@ -1,5 +1,5 @@
-//! `cargo waxwing chat`: a person at a terminal. [`joining`]: how the device gets into an account. [`screen`]: the terminal
-//! app. [`plain`]: line by line.
+//! `cargo waxwing chat`: a person at a terminal. `joining`: how the device gets into an account. `screen`: the terminal
+//! app. `plain`: line by line.
 
 mod joining;
 mod plain;

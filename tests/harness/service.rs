@@ -87,7 +87,7 @@ impl Service {
         Self::start_with(RunnerConfig::default()).await
     }
 
-    /// As `config` says. What would be in memory is in the database that [`DATABASE`] names, if it does.
+    /// As `config` says. What would be in memory is in the database that `WAXWING_DYNAMODB` names, if it does.
     pub async fn start_with(mut config: RunnerConfig) -> Self {
         if let (Storage::Memory, Some(endpoint)) = (&config.storage, another_database()) {
             config.storage = Storage::Elsewhere(endpoint);

@@ -6,8 +6,8 @@
 //! it again.
 //!
 //! # Layout
-//! - [`programs`]: who asks for what. [`play`]: one schedule. [`touches`]: which steps commute. [`search`]: which schedules
-//!   are played. [`schedule`]: a schedule as text.
+//! - `programs`: who asks for what. `play`: one schedule. `touches`: which steps commute. `search`: which schedules
+//!   are played. `schedule`: a schedule as text.
 
 mod play;
 mod programs;

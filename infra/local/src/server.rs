@@ -2,7 +2,8 @@
 //!
 //! A request that is signed for AWS, names an AWS operation or asks for `@connections` goes to the AWS front;
 //! everything else is a client's and goes to the gateway. So one address is all that a person, an SDK or a
-//! function process has to know. Two paths are the runner's own: the [`outbox`] and the pushes in it.
+//! function process has to know. Three paths are the runner's own: the [`outbox`], the
+//! pushes in it, and the [`faults`] that were asked for.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

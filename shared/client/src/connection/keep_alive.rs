@@ -66,10 +66,12 @@ mod tests {
                 messages.note();
             }
         };
+        // What is due at the very end of the span is outside of it, whichever is looked at first.
         let ended = tokio::select! {
+            biased;
+            () = sleep(span) => None,
             reason = run(&timings, surroundings, &messages, &look) => Some(reason),
             () = answering => None,
-            () = sleep(span) => None,
         };
         (count, ended)
     }

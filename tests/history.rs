@@ -34,28 +34,44 @@ fn seen(phone: &Phone, with: &Phone) -> Vec<(MessageId, String, bool, MessageSta
         .collect()
 }
 
-/// Waits for the offer of a history.
-async fn offered(events: &mut Events) -> HistoryId {
-    within_patience("an offer", async {
+/// Waits for what is looked for among the events.
+async fn told<T>(what: &str, events: &mut Events, is_it: impl Fn(Event) -> Option<T>) -> T {
+    within_patience(what, async {
         loop {
-            if let Some(Event::HistoryOffered { history, .. }) = events.next().await {
-                return history;
+            if let Some(found) = events.next().await.and_then(&is_it) {
+                return found;
             }
         }
     })
     .await
 }
 
+/// Waits for the offer of a history.
+async fn offered(events: &mut Events) -> HistoryId {
+    let history = |event| match event {
+        Event::HistoryOffered { history, .. } => Some(history),
+        _ => None,
+    };
+    told("an offer", events, history).await
+}
+
 /// Waits for the end of a history.
 async fn ended(events: &mut Events) -> HistoryEnd {
-    within_patience("the end of the history", async {
-        loop {
-            if let Some(Event::HistoryEnded { end, .. }) = events.next().await {
-                return end;
-            }
-        }
-    })
-    .await
+    let end = |event| match event {
+        Event::HistoryEnded { end, .. } => Some(end),
+        _ => None,
+    };
+    told("the end of the history", events, end).await
+}
+
+/// Waits until more of a history was taken. Returns how much, of how many.
+async fn progressed(events: &mut Events) -> (u64, u64) {
+    let progress = |event| match event {
+        Event::HistoryProgress { done, of, .. } => Some((done, of)),
+        Event::HistoryEnded { end, .. } => panic!("over before there was more: {end:?}"),
+        _ => None,
+    };
+    told("progress", events, progress).await
 }
 
 /// Gives a history from one device to another, to its end.
@@ -235,20 +251,9 @@ async fn the_new_device_crashes_in_the_middle_and_goes_on_where_it_was() {
     laptop.client.take_history(history).await.unwrap();
     let mut done = Vec::new();
     for _crash in 0..3 {
-        within_patience("progress", async {
-            loop {
-                match events.next().await {
-                    Some(Event::HistoryProgress { done: now, of, .. }) => {
-                        assert_eq!(of, 3_002);
-                        done.push(now);
-                        break;
-                    }
-                    Some(Event::HistoryEnded { .. }) => panic!("over before it crashed: {done:?}"),
-                    _ => {}
-                }
-            }
-        })
-        .await;
+        let (now, of) = progressed(&mut events).await;
+        assert_eq!(of, 3_002);
+        done.push(now);
         drop((laptop.client, events));
         laptop.client = reopened(&in_file(&service, &file)).await;
         events = laptop.client.observe().await.unwrap();
@@ -292,10 +297,7 @@ async fn the_old_device_goes_away_in_between_and_what_is_live_does_not_wait() {
     );
     assert_eq!(offered(&mut events).await, history);
     laptop.client.take_history(history).await.unwrap();
-    within_patience("progress", async {
-        while !matches!(events.next().await, Some(Event::HistoryProgress { .. })) {}
-    })
-    .await;
+    progressed(&mut events).await;
     phone.client.disconnect().await;
     let before = laptop.client.histories().unwrap()[0];
     assert_eq!(before.stage, HistoryStage::UnderWay);
@@ -380,14 +382,11 @@ async fn x40_a_chunk_of_somebody_else_is_refused() {
     );
     mallory.client = reopened(&in_file(&service, &file)).await;
     mallory.client.connect();
-    let reason = within_patience("the refusal", async {
-        loop {
-            if let Some(Event::Undecryptable { reason, .. }) = on_phone.next().await {
-                return reason;
-            }
-        }
-    })
-    .await;
+    let refusal = |event| match event {
+        Event::Undecryptable { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let reason = told("the refusal", &mut on_phone, refusal).await;
     assert_eq!(reason, UndecryptableReason::OwnDevicesOnly);
     mallory.say(&phone, "still here").await;
     phone.until_shown(&mallory, 2).await;

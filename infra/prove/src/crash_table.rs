@@ -3,7 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::Arc,
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -70,23 +75,51 @@ struct Played {
     violations: Vec<Violation>,
 }
 
-/// Every single fault.
+/// Every single fault: situation after situation, on as many threads as there are processors. Blocks.
 ///
 /// # Errors
 /// [`Trouble`]: a scenario cannot be played.
-pub async fn single_faults(only: Option<&str>) -> Result<Vec<Case>, Trouble> {
+pub fn single_faults(only: Option<&str>) -> Result<Vec<Case>, Trouble> {
+    let scenarios: Vec<_> = scenarios(only).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut tried = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = scenarios.get(number) else {
+                return tried;
+            };
+            let cases = in_paused_time(single_faults_in(scenario)).and_then(|cases| cases);
+            tried.push((number, cases));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut tried = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended.collect::<Result<Vec<_>, _>>()
+    })
+    .unwrap_or_else(|panic| resume_unwind(panic))
+    .concat();
+    tried.sort_by_key(|(number, _)| *number);
+    let cases: Vec<_> = tried
+        .into_iter()
+        .map(|(_, cases)| cases)
+        .collect::<Result<_, _>>()?;
+    Ok(cases.concat())
+}
+
+async fn single_faults_in(scenario: &'static Scenario) -> Result<Vec<Case>, Trouble> {
+    let reference = play(scenario, &[], None).await?;
+    if let Some(violation) = reference.violations.first() {
+        let Scenario { function, name, .. } = scenario;
+        return Err(Trouble(format!(
+            "{function}, {name}, without any fault: {violation}"
+        )));
+    }
     let mut cases = Vec::new();
-    for scenario in scenarios(only) {
-        let reference = play(scenario, &[], None).await?;
-        if let Some(violation) = reference.violations.first() {
-            let Scenario { function, name, .. } = scenario;
-            return Err(Trouble(format!(
-                "{function}, {name}, without any fault: {violation}"
-            )));
-        }
-        for fault in faults(&reference.calls) {
-            cases.extend(case(scenario, &reference, vec![fault], None).await?);
-        }
+    for fault in faults(&reference.calls) {
+        cases.extend(case(scenario, &reference, vec![fault], None).await?);
     }
     Ok(cases)
 }

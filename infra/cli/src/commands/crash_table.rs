@@ -74,13 +74,11 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, CrashTableErr
     } = args;
     let cases = tokio::task::spawn_blocking(move || {
         let only = function.as_deref();
-        in_paused_time(async {
-            if double {
-                double_faults(only, seed, Duration::from_secs(seconds)).await
-            } else {
-                single_faults(only).await
-            }
-        })?
+        if double {
+            in_paused_time(double_faults(only, seed, Duration::from_secs(seconds)))?
+        } else {
+            single_faults(only)
+        }
     });
     let cases = cases.await??;
     if args.write {

@@ -3,12 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    panic::resume_unwind,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,6 +14,7 @@ use crate::{
     Trouble,
     controls::Control,
     faults::{Fault, Faulty, Mode},
+    paused::{in_paused_time, on_every_processor},
     promises::{self, Violation},
     scenarios::{SCENARIOS, Scenario},
     service::State,
@@ -80,33 +76,10 @@ struct Played {
 /// # Errors
 /// [`Trouble`]: a scenario cannot be played.
 pub fn single_faults(only: Option<&str>) -> Result<Vec<Case>, Trouble> {
-    let scenarios: Vec<_> = scenarios(only).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut tried = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(scenario) = scenarios.get(number) else {
-                return tried;
-            };
-            let cases = in_paused_time(single_faults_in(scenario)).and_then(|cases| cases);
-            tried.push((number, cases));
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut tried = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let ended = threads.into_iter().map(|thread| thread.join());
-        ended.collect::<Result<Vec<_>, _>>()
-    })
-    .unwrap_or_else(|panic| resume_unwind(panic))
-    .concat();
-    tried.sort_by_key(|(number, _)| *number);
-    let cases: Vec<_> = tried
-        .into_iter()
-        .map(|(_, cases)| cases)
-        .collect::<Result<_, _>>()?;
-    Ok(cases.concat())
+    let tried = on_every_processor(scenarios(only).collect(), |scenario| {
+        in_paused_time(single_faults_in(scenario))?
+    })?;
+    Ok(tried.concat())
 }
 
 async fn single_faults_in(scenario: &'static Scenario) -> Result<Vec<Case>, Trouble> {
@@ -171,20 +144,6 @@ pub async fn double_faults(only: Option<&str>, seed: u64, time: Duration) -> Res
         cases.extend(case(scenario, reference, pair.to_vec(), None).await?);
     }
     Ok(cases)
-}
-
-/// Runs what tries faults, on a clock of its own that stands still whenever something is done: what the SDK and the
-/// service wait between attempts takes no time. Blocks.
-///
-/// # Errors
-/// [`Trouble`]: the operating system gave no runtime.
-pub fn in_paused_time<F: Future>(future: F) -> Result<F::Output, Trouble> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.map_err(|error| Trouble(error.to_string()))?;
-    Ok(runtime.block_on(future))
 }
 
 fn scenarios(only: Option<&str>) -> impl Iterator<Item = &'static Scenario> {

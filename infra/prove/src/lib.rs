@@ -9,6 +9,7 @@
 //! - [`scenarios`]: each function in a situation. [`crash_table`]: every fault in each of them.
 //! - [`controls`]: services that are wrong on purpose, each of which must be caught.
 //! - [`interleave`]: functions that run at the same time, in every order of their calls.
+//! - [`paused`]: where all of it is tried, in no time and on every processor.
 //! - [`model`]: the design in small, tried in every order of its steps.
 
 pub mod connector;
@@ -18,6 +19,7 @@ pub mod devices;
 pub mod faults;
 pub mod interleave;
 pub mod model;
+pub mod paused;
 pub mod promises;
 pub mod scenarios;
 pub mod service;

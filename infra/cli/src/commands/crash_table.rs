@@ -5,7 +5,8 @@ use std::{io, path::Path, time::Duration};
 use serde::Serialize;
 use waxwing_prove::{
     Trouble,
-    crash_table::{Case, double_faults, in_paused_time, markdown, single_faults},
+    crash_table::{Case, double_faults, markdown, single_faults},
+    paused::in_paused_time,
 };
 
 use crate::{commands::Outcome, console::Console};

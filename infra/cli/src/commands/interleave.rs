@@ -3,17 +3,16 @@
 use std::{
     io,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use waxwing_prove::{
     Trouble,
-    crash_table::in_paused_time,
     interleave::{
         self, Broken, Found, Function, NoSchedule, Play, Scene, Schedule, at_random, exhaust, replay,
     },
+    paused::{in_paused_time, on_every_processor},
 };
 
 use crate::{
@@ -106,37 +105,21 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, InterleaveErr
     let groups = groups(&args)?;
     let progress = console.progress("groups of functions", groups.len());
     let way = Way::of(&args, groups.len());
-    let queue = Arc::new(Mutex::new(groups.into_iter()));
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let progress = Arc::new(progress);
-    let workers: Vec<_> = (0..threads)
-        .map(|_| {
-            let (queue, progress) = (Arc::clone(&queue), Arc::clone(&progress));
-            let seed = args.seed;
-            tokio::task::spawn_blocking(move || {
-                let mut found = Vec::new();
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((scene, functions)) = next else {
-                        return Ok::<_, Trouble>(found);
-                    };
-                    let play = Play {
-                        scene,
-                        functions,
-                        seed,
-                        control: None,
-                    };
-                    found.push(in_paused_time(way.play(&play))??);
-                    progress.step();
-                }
-            })
+    let seed = args.seed;
+    let found = tokio::task::spawn_blocking(move || {
+        on_every_processor(groups, |(scene, functions)| {
+            let play = Play {
+                scene,
+                functions,
+                seed,
+                control: None,
+            };
+            let found = in_paused_time(way.play(&play))??;
+            progress.step();
+            Ok(found)
         })
-        .collect();
-    let mut found = Vec::new();
-    for worker in workers {
-        found.extend(worker.await??);
-    }
-    drop(progress);
+    });
+    let mut found = found.await??;
     found.sort_by(|one, other| (one.scene, &one.functions).cmp(&(other.scene, &other.functions)));
     report(&found, console)
 }

@@ -28,7 +28,8 @@ pub struct FaultPlan {
     pub seed: u64,
     /// Of all requests, the part that goes wrong: 0 to 1.
     pub rate: f64,
-    /// **Wrong on purpose**, for tests of what is to notice it: those writes to tables are answered and not done.
+    /// **Wrong on purpose**, for tests of what is to notice it: those puts to tables and posts to connections are answered
+    /// and not done.
     pub forget: bool,
 }
 
@@ -117,7 +118,8 @@ impl Fault {
             (Self::Unavailable, _) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             (Self::Gone, _) => (StatusCode::GONE, "GoneException"),
             (Self::Forgotten, Shape::AwsJson) => return Some(aws_json(StatusCode::OK, "{}")),
-            (Self::Forgotten | Self::AnswerLost, _) => return None,
+            (Self::Forgotten, Shape::RestJson) => return Some(rest_json(StatusCode::OK, String::new())),
+            (Self::Forgotten, Shape::Query) | (Self::AnswerLost, _) => return None,
         };
         Some(AwsError::new(status, kind, "A fault that was asked for.").answer(shape))
     }
@@ -170,6 +172,7 @@ impl Faults {
         let [a, b, c, d, e] = Fault::ANYWHERE;
         let kinds = match target {
             Target::DynamoDb { operation: "PutItem" } if self.plan.forget => &[Fault::Forgotten][..],
+            Target::Connection(method) if self.plan.forget && *method == Method::POST => &[Fault::Forgotten][..],
             _ if self.plan.forget => return None,
             Target::Connection(method) if *method == Method::POST => &[a, b, c, d, e, Fault::Gone][..],
             _ => &[a, b, c, d, e][..],
@@ -233,14 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn only_posts_find_a_connection_gone_and_only_puts_are_forgotten() {
+    fn only_posts_find_a_connection_gone_and_only_puts_and_posts_are_forgotten() {
         let has = |faults: &[Option<Fault>], fault| faults.contains(&Some(fault));
         let query = Target::DynamoDb { operation: "Query" };
         let post = drawn("1:1", Target::Connection(&Method::POST));
         assert!(has(&post, Fault::Gone) && has(&post, Fault::AnswerLost));
         assert!(!has(&drawn("1:1", query), Fault::Gone));
-        let put = drawn("1:1:forget", Target::DynamoDb { operation: "PutItem" });
-        assert!(put.iter().all(|fault| *fault == Some(Fault::Forgotten)));
+        for target in [
+            Target::DynamoDb { operation: "PutItem" },
+            Target::Connection(&Method::POST),
+        ] {
+            let forgotten = drawn("1:1:forget", target);
+            assert!(forgotten.iter().all(|fault| *fault == Some(Fault::Forgotten)));
+        }
         assert!(drawn("1:1:forget", query).iter().all(Option::is_none));
     }
 }

@@ -49,9 +49,9 @@ const RATE: f64 = 20.0;
 /// Of the functions' requests to AWS, the part that goes wrong.
 const FAULTS: f64 = 0.05;
 
-/// Of the puts, those that the service that forgets does not do: so many that the last message of some device is among
-/// them, which nobody asks for again.
-const FORGOTTEN: f64 = 0.5;
+/// Of the puts and posts, those that the service that forgets does not do: so many that the last message to some device is
+/// among them, which nobody asks for again.
+const FORGOTTEN: f64 = 0.9;
 
 /// Devices of two people with two devices each.
 const GROUP: usize = 4;

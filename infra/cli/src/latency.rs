@@ -34,6 +34,7 @@ impl Latencies {
         Latency {
             p50: self.milliseconds(0.50),
             p99: self.milliseconds(0.99),
+            max: self.milliseconds(1.0),
             measured: self.0.len(),
         }
     }
@@ -50,6 +51,8 @@ pub struct Latency {
     pub p50: Option<f64>,
     /// 99 of 100 took at most this long.
     pub p99: Option<f64>,
+    /// The slowest.
+    pub max: Option<f64>,
     /// How many deliveries were measured.
     pub measured: u64,
 }

@@ -158,6 +158,11 @@ impl<Id: Copy + Ord> Ledger<Id> {
         self.sent.push(sent);
     }
 
+    /// Every message that was sent.
+    pub fn messages(&self) -> impl Iterator<Item = &Sent<Id>> {
+        self.sent.iter()
+    }
+
     /// Records that the service accepted a message, and says whether it is the first time.
     pub fn accepted(&mut self, id: Id) -> bool {
         self.accepted.insert(id)

@@ -297,3 +297,28 @@ fn a_service_that_forgets_what_it_accepted_is_found_out() {
     assert!(report["lost"].as_u64().unwrap() > 0, "{report:#}");
     assert!(report["faults_by_kind"]["forgotten"].as_u64().unwrap() > 0);
 }
+
+/// Small quotas, and more than they let through: back-pressure instead of collapse.
+#[test]
+fn overload_refuses_and_delays_and_loses_nothing() {
+    let (code, report, errors) = json_of(&[
+        "load",
+        "--overload",
+        "8",
+        "--devices",
+        "8",
+        "--seconds",
+        "2",
+        "--json",
+    ]);
+    assert_eq!(code, 0, "{report:#}\n{errors}");
+    assert_kept(&report);
+    let overload = &report["overload"][0];
+    let refused = |by: &str| overload[by].as_u64().unwrap();
+    assert!(
+        refused("refused_by_gateway") + refused("refused_by_lambda") > 0,
+        "{report:#}"
+    );
+    assert!(overload["backlog"].as_u64().unwrap() > 0);
+    assert!(overload["recovery_seconds"].as_f64().unwrap() > 0.0);
+}

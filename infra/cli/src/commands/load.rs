@@ -3,6 +3,7 @@
 mod apart;
 mod chaos;
 mod crowd;
+mod overload;
 mod report;
 mod sending;
 mod steady;
@@ -75,6 +76,12 @@ pub struct Args {
     /// Wrong on purpose, for the test of this command: some puts are answered and not done
     #[arg(long, requires = "chaos", hide = true)]
     forget: bool,
+    /// Offer so many times the sustainable rate, one after the other, under quotas that are soon used up: 2,10
+    ///
+    /// The quotas let each API do 50 requests a second and 10 invocations run at once. Each rate is offered for
+    /// --seconds; then the time is taken until everything is accepted and shown, two minutes at most.
+    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = parse_rate, conflicts_with_all = ["chaos", "rate"])]
+    overload: Vec<f64>,
     #[command(flatten)]
     functions: FunctionsArgs,
     /// Print one JSON object, and nothing else
@@ -131,6 +138,9 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LoadError> {
     logging::begin();
     if args.chaos {
         return Ok(chaos::run(&args, console).await?);
+    }
+    if !args.overload.is_empty() {
+        return overload::run(&args, &args.overload, console).await;
     }
     steady::run(args, console).await
 }

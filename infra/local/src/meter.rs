@@ -121,7 +121,7 @@ impl Meter {
         counts.write_units += write;
     }
 
-    /// A WebSocket message of `bytes` payload bytes passed.
+    /// A WebSocket message of `bytes` payload bytes passed; one from a client that was let in.
     pub fn record_message(&self, direction: Direction, bytes: usize) {
         let (frames, messages) = match direction {
             Direction::In => (&self.frames_in, &self.messages_in),
@@ -247,7 +247,7 @@ pub struct TableUse {
 /// What the two APIs were used for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayUse {
-    /// WebSocket messages from clients, as they came.
+    /// WebSocket messages from clients that were let in, as they came.
     pub frames_in: u64,
     /// WebSocket messages to clients, as they went.
     pub frames_out: u64,

@@ -78,7 +78,7 @@ pub struct Args {
     forget: bool,
     /// Offer so many times the sustainable rate, one after the other, under quotas that are soon used up: 2,10
     ///
-    /// The quotas let each API do 50 requests a second and 10 invocations run at once. Each rate is offered for
+    /// The quotas let each API do 50 requests a second and 2 invocations run at once. Each rate is offered for
     /// --seconds; then the time is taken until everything is accepted and shown, two minutes at most.
     #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = parse_rate, conflicts_with_all = ["chaos", "rate"])]
     overload: Vec<f64>,
@@ -107,6 +107,9 @@ pub enum LoadError {
     /// Devices stopped telling anything.
     #[error("{0}; try fewer devices or a lower --rate, or run again with WAXWING_LOG=debug")]
     Stalled(#[from] Stalled),
+    /// Devices did not get in under the quotas.
+    #[error("not every device was connected within {} s; try fewer devices", .0.as_secs())]
+    NotGathered(std::time::Duration),
     /// A sender crashed.
     #[error("a sending task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -172,7 +172,9 @@ impl Faults {
         let [a, b, c, d, e] = Fault::ANYWHERE;
         let kinds = match target {
             Target::DynamoDb { operation: "PutItem" } if self.plan.forget => &[Fault::Forgotten][..],
-            Target::Connection(method) if self.plan.forget && *method == Method::POST => &[Fault::Forgotten][..],
+            Target::Connection(method) if self.plan.forget && *method == Method::POST => {
+                &[Fault::Forgotten][..]
+            }
             _ if self.plan.forget => return None,
             Target::Connection(method) if *method == Method::POST => &[a, b, c, d, e, Fault::Gone][..],
             _ => &[a, b, c, d, e][..],

@@ -14,6 +14,7 @@ use super::{
     selection::select,
     throttle::Asks,
 };
+use crate::meter::Direction;
 
 /// What a client is told when something went wrong. The texts are API Gateway's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,8 @@ async fn invoke(
         shared.meter.record_refused();
         return Err(Fault::TooMany);
     }
+    // Not before: AWS does not bill what it refuses for being too much.
+    shared.meter.record_message(Direction::In, text.len());
     let (key, route) = select(&api.spec, text).ok_or(Fault::Forbidden)?;
     let moment = Moment {
         api: &api.api,

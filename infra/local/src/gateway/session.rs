@@ -166,6 +166,7 @@ impl Session {
                 Some(Err(error)) => return Ending::of_error(&error),
                 None => return Ending::Lost,
             };
+            // Counted once it is let in.
             self.note(Direction::In, text.as_bytes());
             let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
                 return Ending::Lost;
@@ -209,6 +210,7 @@ impl Session {
             Outgoing::Text(text) => (Data::Text, text.into()),
             Outgoing::Binary(data) => (Data::Binary, data),
         };
+        self.shared.meter.record_message(Direction::Out, rest.len());
         self.note(Direction::Out, &rest);
         loop {
             let chunk = rest.split_to(rest.len().min(MAX_FRAME_BYTES));
@@ -235,7 +237,6 @@ impl Session {
 
     fn note(&self, direction: Direction, message: &[u8]) {
         self.connection.touch();
-        self.shared.meter.record_message(direction, message.len());
         let id = &self.connection.caller.connection_id;
         self.shared.observer.show(direction, id, message);
     }

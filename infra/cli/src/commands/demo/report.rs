@@ -185,7 +185,9 @@ impl Report {
         }
         console.say(format_args!("  left in mailboxes   {}", self.parts.mailbox_left));
         console.say(format_args!("  plaintext found     {}", self.plaintext_found));
-        let Latency { p50, p99, measured, .. } = self.parts.latency_ms;
+        let Latency {
+            p50, p99, measured, ..
+        } = self.parts.latency_ms;
         console.say(format_args!(
             "  latency             p50 {}, p99 {} (send to shown, {} deliveries between connected devices)",
             milliseconds(p50),
@@ -220,6 +222,7 @@ mod tests {
             latency_ms: Latency {
                 p50: None,
                 p99: None,
+                max: None,
                 measured: 0,
             },
             empty_lines: 0,

@@ -35,8 +35,9 @@ const REQUESTS_PER_SECOND: u32 = 50;
 /// And at once: half of it, as in the template.
 const REQUEST_BURST: u32 = 25;
 
-/// Invocations at once, of all functions: what AWS gives a new account at first.
-const CONCURRENT_INVOCATIONS: usize = 10;
+/// Invocations at once, of all functions. AWS gives a new account ten; a function takes a fraction of the time here that it
+/// takes there, and with ten the limit would never be met.
+const CONCURRENT_INVOCATIONS: usize = 2;
 
 /// Messages a second while it is counted how many requests one takes: far below the quota.
 const CALM_RATE: f64 = 5.0;
@@ -52,6 +53,16 @@ const QUEUED: f64 = 0.1;
 
 /// How long recovery may take: beyond it what is missing counts as lost.
 const RECOVERY: Duration = Duration::from_secs(120);
+
+/// How often the mailboxes are looked into.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How long it may take until every device is registered, connected and has a session: with so small quotas 400 devices
+/// need some of it.
+const GATHERING: Duration = Duration::from_secs(180);
+
+/// How long the devices may take to hang up, and the service to end: what a client may wait for an answer, and more.
+const ENDING: Duration = Duration::from_secs(20);
 
 /// Offers, and prints what became of it.
 ///
@@ -73,7 +84,10 @@ pub(super) async fn run(args: &Args, factors: &[f64], console: &Console) -> Resu
         options.parameters.insert(String::from(name), value.to_string());
     }
     let runner = service::start(options, console).await?;
-    let crowd = Crowd::gather(args.devices, &runner, console).await?;
+    let gathering = Crowd::gather(args.devices, &runner, console);
+    let crowd = tokio::time::timeout(GATHERING, gathering)
+        .await
+        .map_err(|_| LoadError::NotGathered(GATHERING))??;
     let offering = Offering {
         runner: &runner,
         crowd: &crowd,
@@ -81,7 +95,9 @@ pub(super) async fn run(args: &Args, factors: &[f64], console: &Console) -> Resu
         console,
     };
     let report = offering.measure(factors).await?;
-    runner.shutdown().await;
+    if tokio::time::timeout(ENDING, runner.shutdown()).await.is_err() {
+        console.warn("waxwing: the service did not end in time; its figures are complete");
+    }
     report.tell(console);
     console.result(&report)?;
     Ok(if report.passed {
@@ -115,21 +131,13 @@ impl Offering<'_> {
             let phase = self.phase(base.offered_per_second * factor).await?;
             phases.push(phase.beside(*factor, &base));
         }
-        let shown = self.crowd.run.look(State::shown);
-        // What is not acked in time is found in the mailbox and reported.
-        let acked = self
-            .crowd
-            .run
-            .until("everything shown is acked", |state| state.told_by_all().acked >= shown);
-        let _ = tokio::time::timeout(RECOVERY, acked).await;
-        for member in &self.crowd.members {
-            member.device.client.disconnect().await;
+        let mailbox_left = self.emptied().await?;
+        let mut leaving = JoinSet::new();
+        for member in self.crowd.members.iter().cloned() {
+            leaving.spawn(async move { member.device.client.disconnect().await });
         }
-        let mailbox = self.runner.table_name(MAILBOX).ok_or(LoadError::NoMailbox)?;
-        let mailbox_left = Tables::at(&self.runner.aws_endpoint())
-            .items(&mailbox)
-            .await?
-            .len();
+        // What they say in leaving is a courtesy: the mailbox shows whether it came through.
+        let _ = tokio::time::timeout(ENDING, leaving.join_all()).await;
         let (audit, told) = self
             .crowd
             .run
@@ -143,6 +151,22 @@ impl Offering<'_> {
             told,
             audit,
         }))
+    }
+
+    /// Waits until everything is acked and the mailboxes are empty. Returns how much is left in them when patience ends.
+    ///
+    /// Acks that were told do not say it: what came twice is acked twice.
+    async fn emptied(&self) -> Result<usize, LoadError> {
+        let mailbox = self.runner.table_name(MAILBOX).ok_or(LoadError::NoMailbox)?;
+        let tables = Tables::at(&self.runner.aws_endpoint());
+        let begin = Instant::now();
+        loop {
+            let left = tables.items(&mailbox).await?.len();
+            if left == 0 || begin.elapsed() >= RECOVERY {
+                return Ok(left);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// What the quota lets through, by the requests that a message takes where none shares a frame, confirmed by one
@@ -167,12 +191,14 @@ impl Offering<'_> {
         let run = &self.crowd.run;
         let meter = self.runner.meter();
         let start = self.counts();
-        let deadline = tokio::time::Instant::now() + self.lasts;
+        let begin = tokio::time::Instant::now();
+        let deadline = begin + self.lasts;
         let mut offering = JoinSet::new();
         let devices = self.crowd.members.len();
         for (place, member) in self.crowd.members.iter().enumerate() {
             let pace = Pace::of(rate, place, devices);
-            offering.spawn(offer(deadline, run.clone(), member.clone(), pace));
+            let moments = pace.moments(self.lasts).map(move |after| begin + after);
+            offering.spawn(offer(moments, deadline + self.lasts, run.clone(), member.clone()));
         }
         while let Some(offered) = offering.join_next().await {
             offered??;
@@ -215,17 +241,17 @@ impl Offering<'_> {
     }
 }
 
-/// Hands messages over at their moments, however many wait already.
+/// Hands messages over at their moments, however many wait already. Who falls behind makes up for it, so that so many are
+/// offered whatever the machine does, but not beyond `latest`: a machine that cannot store them as fast would never end.
 async fn offer(
-    deadline: tokio::time::Instant,
+    moments: impl Iterator<Item = tokio::time::Instant>,
+    latest: tokio::time::Instant,
     run: Arc<Run>,
     member: Member,
-    pace: Pace,
 ) -> Result<(), LoadError> {
-    // Who falls behind makes up for it: so many are offered, whatever the machine does.
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + pace.first_after, pace.every);
-    for message in 1_u64.. {
-        if tokio::time::timeout_at(deadline, ticks.tick()).await.is_err() {
+    for (message, moment) in (1_u64..).zip(moments) {
+        tokio::time::sleep_until(moment).await;
+        if tokio::time::Instant::now() >= latest {
             break;
         }
         let text = format!("Message {message} of {}, offered.", member.device.name);

@@ -35,6 +35,12 @@ impl Pace {
             every: Duration::from_secs_f64(devices as f64 / rate),
         }
     }
+
+    /// When it sends in so long a time, from its beginning on: so often and no more.
+    pub(super) fn moments(self, lasts: Duration) -> impl Iterator<Item = Duration> {
+        std::iter::successors(Some(self.first_after), move |moment| Some(*moment + self.every))
+            .take_while(move |moment| *moment < lasts)
+    }
 }
 
 /// Sends until the deadline: by the pace, or else as fast as messages are shown.
@@ -74,6 +80,13 @@ pub(super) async fn send_until(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_offered_in_a_time_ends_with_it() {
+        let offered = |place| Pace::of(8.0, place, 4).moments(Duration::from_secs(3)).count();
+        assert_eq!((0..4).map(offered).sum::<usize>(), 24);
+        assert_eq!(Pace::of(0.1, 1, 2).moments(Duration::from_secs(3)).count(), 0);
+    }
 
     #[test]
     fn together_all_devices_keep_the_rate_one_after_the_other() {

@@ -124,7 +124,13 @@ async fn beyond_its_limit_an_api_refuses_and_no_function_hears_of_it() {
     assert_eq!(refusal["connectionId"], connection.as_str());
     assert!(refusal["requestId"].is_string());
     assert_eq!(bench.refusal(&[("Authorization", "let me in")]).await, 429);
-    assert_eq!(bench.meter.snapshot().gateway.refused, 2);
+    let counted = bench.meter.snapshot().gateway;
+    assert_eq!(counted.refused, 2);
+    assert_eq!(
+        (counted.frames_in, counted.messages_in),
+        (2, 2),
+        "what is refused is not billed"
+    );
     let mut said = 0;
     while let Ok((function, _)) = bench.calls.try_recv() {
         said += usize::from(function == "say");

@@ -78,7 +78,7 @@ impl Phase {
             refused_by_lambda,
             accepted_after_ms,
             recovery_seconds: recovery.map(|recovery| recovery.as_secs_f64()),
-            requests: used.gateway.frames_in.saturating_sub(refused_by_gateway),
+            requests: used.gateway.frames_in,
             ratios: None,
         }
     }
@@ -102,7 +102,9 @@ impl Phase {
         let ratios = Ratios {
             factor,
             goodput: self.accepted_per_second / rate,
-            recovery: self.recovery_seconds.and_then(|taken| ratio(taken, seconds(self.backlog))),
+            recovery: self
+                .recovery_seconds
+                .and_then(|taken| ratio(taken, seconds(self.backlog))),
             slowest: ratio(slowest, seconds(self.offered)),
         };
         Self {
@@ -130,8 +132,10 @@ impl Phase {
             milliseconds(self.accepted_after_ms.p99),
             milliseconds(self.accepted_after_ms.max),
             thousands(self.backlog),
-            self.recovery_seconds
-                .map_or_else(|| String::from("NOT RECOVERED"), |seconds| format!("gone after {seconds:.1} s")),
+            self.recovery_seconds.map_or_else(
+                || String::from("NOT RECOVERED"),
+                |seconds| format!("gone after {seconds:.1} s")
+            ),
         ));
         if let Some(ratios) = self.ratios {
             let ratio =
@@ -195,7 +199,11 @@ impl Report {
             mut audit,
         } = parts;
         let passed = audit.is_clean() && mailbox_left == 0 && told.faults() == 0;
-        let passed = passed && phases.iter().chain([&base]).all(|phase| phase.recovery_seconds.is_some());
+        let passed = passed
+            && phases
+                .iter()
+                .chain([&base])
+                .all(|phase| phase.recovery_seconds.is_some());
         audit.by_device.retain(|device| !device.is_clean());
         Self {
             passed,

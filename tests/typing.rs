@@ -157,7 +157,10 @@ const FLOOD: u64 = 170;
 /// Waits for the next minute of the clock unless this one still has as much as `needed`: the bounds begin anew with it.
 async fn within_one_minute(needed: Duration) {
     const MINUTE: Duration = Duration::from_secs(60);
-    #[allow(clippy::disallowed_methods, reason = "a test waits by the clock of the machine")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test waits by the clock of the machine"
+    )]
     let gone = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % MINUTE.as_secs();
     let left = MINUTE - Duration::from_secs(gone);
     if left < needed {

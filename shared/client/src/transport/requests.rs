@@ -22,6 +22,10 @@ use waxwing_wire::{
     send::{MessageOutcome, Outcome, OutgoingMessage, SendRequest},
 };
 
+/// Requests remembered as those that the gateway failed, to find out if they were not: more than wait at once on a
+/// connection. To an older one the reply has come long ago, or never will.
+const MAX_BLAMED: usize = 64;
+
 /// Why a request had no good reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
@@ -181,6 +185,31 @@ struct Table {
     next: u32,
     closed: bool,
     waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    /// Requests taken for those that the gateway failed, and the newest that it can have been.
+    blamed: BTreeMap<RequestId, RequestId>,
+}
+
+impl Table {
+    /// Takes the newest request that waits, of those up to `newest`, for the one that the gateway failed.
+    ///
+    /// Whoever is blamed by mistake makes its request again, which changes nothing. If nobody is left, what failed was
+    /// nobody's request, such as something said for now alone.
+    fn blame(&mut self, newest: Option<RequestId>) {
+        let failed = match newest {
+            Some(newest) => self.waiting.range(..=newest).next_back(),
+            None => self.waiting.last_key_value(),
+        };
+        let Some(failed) = failed.map(|(request, _)| *request) else {
+            return;
+        };
+        if let Some(reply) = self.waiting.remove(&failed) {
+            drop(reply.send(Err(RequestError::Unknown)));
+        }
+        self.blamed.insert(failed, newest.unwrap_or(failed));
+        if self.blamed.len() > MAX_BLAMED {
+            self.blamed.pop_first();
+        }
+    }
 }
 
 /// A request that waits. Dropping it forgets the request.
@@ -213,19 +242,24 @@ impl Replies {
                 }
             },
         };
-        match self.lock().waiting.remove(&request) {
+        let mut table = self.lock();
+        match table.waiting.remove(&request) {
             // A receiver that is gone has timed out.
             Some(waiting) => drop(waiting.send(Ok(frame))),
-            None => tracing::debug!(%request, "a reply nobody waits for"),
+            None => match table.blamed.remove(&request) {
+                Some(newest) => table.blame(Some(newest)),
+                None => tracing::debug!(%request, "a reply nobody waits for"),
+            },
         }
         None
     }
 
     /// Takes a text that is no frame of the service: API Gateway's own words when a function failed, timed
-    /// out or was throttled. They do not say which request it was, hence the outcome of all is unknown.
+    /// out or was throttled. They name a request by an id that only API Gateway knows. One failed, so one is made again: the
+    /// newest, because a refusal comes at once and a reply takes a while. If that one is answered after all, it was another.
     pub(crate) fn take_foreign(&self, text: &str) {
         match serde_json::from_str::<GatewayError>(text) {
-            Ok(_) => self.fail_all(&RequestError::Unknown),
+            Ok(_) => self.lock().blame(None),
             Err(_) => tracing::debug!(bytes = text.len(), "a frame this version does not know"),
         }
     }
@@ -309,6 +343,7 @@ fn news(frame: ServiceFrame) -> Option<News> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
     use waxwing_wire::{ErrorCode, ack::Acked, frame::Refused, receive::Page};
 
     use super::*;
@@ -378,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_inside_the_gateway_leaves_the_outcome_of_all_requests_unknown() {
+    async fn a_failure_inside_the_gateway_leaves_the_outcome_of_a_request_unknown() {
         let (link, replies, mut sent) = link();
         let answer = async {
             sent.recv().await.unwrap();
@@ -388,6 +423,85 @@ mod tests {
         };
         let (reply, ()) = tokio::join!(link.receive(None), answer);
         assert_eq!(reply, Err(RequestError::Unknown));
+    }
+
+    const TOO_MANY: &str = r#"{"message": "Too Many Requests", "connectionId":"a=", "requestId":"b="}"#;
+
+    /// The waiting requests of a connection, and whether each had a reply, is to be made again, or still waits.
+    fn state_of(waiting: &mut Waiting) -> Option<bool> {
+        waiting.reply.try_recv().ok().map(|reply| match reply {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error, RequestError::Unknown);
+                false
+            }
+        })
+    }
+
+    #[test]
+    fn one_refusal_of_the_gateway_fails_one_request_and_no_other() {
+        let replies = Replies::default();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| replies.expect().unwrap());
+        replies.take_foreign(TOO_MANY);
+        assert_eq!(
+            [&mut first, &mut second, &mut third].map(state_of),
+            [None, None, Some(false)]
+        );
+        replies.take(page(first.request));
+        replies.take(page(second.request));
+        assert_eq!([first, second].each_mut().map(state_of), [Some(true), Some(true)]);
+    }
+
+    #[test]
+    fn who_is_answered_after_all_was_blamed_for_another_and_that_one_is_made_again() {
+        let replies = Replies::default();
+        let [mut refused, mut blamed] = [(); 2].map(|()| replies.expect().unwrap());
+        replies.take_foreign(TOO_MANY);
+        assert_eq!([&mut refused, &mut blamed].map(state_of), [None, Some(false)]);
+        let mut later = replies.expect().unwrap();
+        replies.take(page(blamed.request));
+        // Made after the refusal, it cannot be what was refused.
+        assert_eq!([&mut refused, &mut later].map(state_of), [Some(false), None]);
+        // Nor can anything be if what was refused is nobody's request.
+        replies.take(page(refused.request));
+        replies.take(page(later.request));
+        assert_eq!(state_of(&mut later), Some(true));
+    }
+
+    /// Whichever fail and in whatever order it is told: nobody waits for ever, and who is not to be made again was answered.
+    #[test]
+    fn in_any_order_of_replies_and_refusals_no_request_is_left_waiting() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..500 {
+            let replies = Replies::default();
+            let mut requests: Vec<_> = (0..8).map(|_| replies.expect().unwrap()).collect();
+            let mut told: Vec<_> = requests
+                .iter()
+                .map(|made| rng.random_bool(0.6).then_some(made.request))
+                .collect();
+            told.shuffle(&mut rng);
+            for answered in &told {
+                match answered {
+                    Some(request) => drop(replies.take(page(*request))),
+                    None => replies.take_foreign(TOO_MANY),
+                }
+            }
+            for made in &mut requests {
+                let state = state_of(made);
+                assert!(state.is_some(), "{told:?}");
+                assert!(state == Some(false) || told.contains(&Some(made.request)));
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_requests_are_remembered_as_failed_than_can_matter() {
+        let replies = Replies::default();
+        for _ in 0..3 * MAX_BLAMED {
+            let _waiting = replies.expect().unwrap();
+            replies.take_foreign(TOO_MANY);
+        }
+        assert_eq!(replies.lock().blamed.len(), MAX_BLAMED);
     }
 
     #[tokio::test]

@@ -31,6 +31,10 @@ pub(super) const DEFAULT_DATA: &str = ".waxwing/chat";
 /// How long the end waits for what is still in the outbox, unless the connection breaks.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
+/// What is said to who types a phone number: the service tells nobody whose number it is, by design.
+const NOT_BY_NUMBER: &str =
+    "nobody is found by phone number; ask for their account id, or use a name of this machine";
+
 /// Talk with somebody from a terminal. Start one in each of two shells.
 ///
 /// The name's device is registered on its first use. Its store is kept in .waxwing/chat, so the conversation
@@ -184,10 +188,23 @@ pub(super) fn endpoints(websocket: Option<&str>, http: Option<&str>, audience: &
     }
 }
 
+/// Whether somebody meant a phone number. Without the plus sign it may as well be a name.
+fn is_phone_number(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|rest| {
+        rest.contains(|one: char| one.is_ascii_digit())
+            && rest
+                .chars()
+                .all(|one| one.is_ascii_digit() || " ()-./".contains(one))
+    })
+}
+
 impl FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if is_phone_number(text) {
+            return Err(String::from(NOT_BY_NUMBER));
+        }
         let account = text.parse().map(Self::Account).ok();
         let name = || text.parse().map(Self::Name).ok();
         account
@@ -201,6 +218,22 @@ impl fmt::Display for Peer {
         match self {
             Self::Account(account) => account.fmt(f),
             Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_types_a_phone_number_is_told_what_to_use_instead() {
+        for number in ["+491713920001", "+49 171 392-0001", "+1 (202) 555.0100"] {
+            assert_eq!(number.parse::<Peer>(), Err(NOT_BY_NUMBER.into()), "{number}");
+        }
+        for other in ["+", "+bob", "Bob!"] {
+            let refused = other.parse::<Peer>().unwrap_err();
+            assert!(refused.contains("neither a name"), "{refused}");
         }
     }
 }

@@ -54,6 +54,10 @@ impl FromStr for Input {
                 Self::Text(line.to_owned())
             });
         }
+        // A phone number may have spaces; it is answered as one.
+        if let Some(number) = line.strip_prefix("/to +") {
+            return format!("+{}", number.trim_end()).parse().map(Self::To);
+        }
         let mut words = line.split_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some("/to"), Some(peer), None) => peer.parse().map(Self::To),
@@ -111,6 +115,13 @@ mod tests {
         let id = "af9619ff-8b86-4011-b42d-00c04fc964ff";
         let peer = Peer::Account(id.parse().unwrap());
         assert_eq!(format!("/to {id}").parse(), Ok(Input::To(peer)));
+    }
+
+    #[test]
+    fn a_phone_number_with_spaces_is_answered_as_one() {
+        let refused = "/to +49 171 3920001 ".parse::<Input>().unwrap_err();
+        assert!(refused.contains("account id"), "{refused}");
+        assert!(!refused.contains("3920001"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `cargo waxwing chat`: a person at a terminal. `joining`: how the device gets into an account. `screen`: the terminal
-//! app. `plain`: line by line.
+//! app. `plain`: line by line. For both: `input`, what is typed; `history`, what devices give each other.
 
+mod history;
+mod input;
 mod joining;
 mod plain;
 mod screen;
@@ -42,8 +44,8 @@ const NOT_BY_NUMBER: &str =
 /// else by their account id. Whoever is away gets the messages when they come back.
 ///
 /// In a terminal it fills the screen; ? shows its keys. With --plain, or when input or output is no terminal, lines are
-/// messages, except: /to NAME (whom to write to), /who (who is known here), /verify NAME (the safety number), /trust NAME
-/// (a changed key), /help, /quit.
+/// messages. What begins with a slash is a command in both: /to NAME says whom to write to, /help names the others, //text
+/// sends a text that begins with a slash.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Who you are on this machine: a-z, 0-9 and -, for example alice

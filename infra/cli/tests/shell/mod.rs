@@ -60,10 +60,15 @@ impl Shell {
 
     /// Reads on until a line holds `text`.
     pub(crate) fn until(&mut self, text: &str) {
+        self.through(text);
+    }
+
+    /// The same, and gives what was printed up to that line.
+    pub(crate) fn through(&mut self, text: &str) -> String {
         let mut read = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return,
+                Ok(line) if line.contains(text) => return read.join("\n"),
                 Ok(line) => read.push(line),
                 Err(error) => panic!("{text:?} was not printed ({error}), but:\n{}", read.join("\n")),
             }

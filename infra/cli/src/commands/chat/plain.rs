@@ -1,19 +1,23 @@
 //! The chat line by line: for pipes, and for terminals that cannot do more.
 
-mod input;
+mod heard;
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf};
-
-use waxwing_client::{AccountId, DeviceChange, DisconnectReason, Event, SendError};
-
-use self::input::Input;
-use super::{Args, ChatError, Peer};
-use crate::{
-    address_book::AddressBook,
-    console::{Console, printable},
-    name::Name,
-    people::Device,
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, BufRead},
+    path::PathBuf,
 };
+
+use tokio::sync::mpsc;
+use waxwing_client::{AccountId, HistoryId, SendError};
+
+use super::{
+    Args, ChatError, Peer,
+    history::{self, Wish},
+    input::{COMMANDS, Input},
+};
+use crate::{address_book::AddressBook, console::Console, name::Name, people::Device};
 
 /// Talks until the person has had enough. Gives the device back, and whether it is connected.
 pub(super) async fn talk(
@@ -41,6 +45,8 @@ struct Chat<'console> {
     /// Names by account, as last read from the book.
     names: BTreeMap<AccountId, Name>,
     link: Link,
+    /// How many tenths of a history were said to be taken.
+    said: Option<(HistoryId, u64)>,
 }
 
 /// How things stand with the service.
@@ -65,6 +71,7 @@ impl<'console> Chat<'console> {
             to: None,
             names: BTreeMap::new(),
             link: Link::Opening,
+            said: None,
         }
     }
 
@@ -82,29 +89,48 @@ impl<'console> Chat<'console> {
     /// Passes lines to the service and events to the terminal, until one of them ends.
     async fn talk(&mut self) -> Result<(), ChatError> {
         let mut events = self.device.client.events().await?;
-        let mut lines = input::lines();
+        let mut lines = lines();
         self.device.client.connect();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => self.show(event),
+                    Some(event) => self.hear(event),
                     None => break,
                 },
-                line = lines.recv() => match line.map(|line| line.parse::<Input>()) {
-                    Some(Ok(Input::Text(text))) => self.send(&text).await?,
-                    Some(Ok(Input::To(peer))) => self.turn_to(peer),
-                    Some(Ok(Input::Who)) => self.who(),
-                    Some(Ok(Input::Verify(peer))) => self.verify(peer).await,
-                    Some(Ok(Input::Trust(peer))) => self.trust(peer).await,
-                    Some(Ok(Input::Help)) => self.help(),
-                    Some(Ok(Input::Nothing)) => {}
-                    Some(Err(error)) => self.note(error),
+                line = lines.recv() => match line.map(|line| line.parse()) {
                     Some(Ok(Input::Quit)) | None => break,
+                    Some(Ok(input)) => self.obey(input).await?,
+                    Some(Err(error)) => self.note(error),
                 },
                 _ = tokio::signal::ctrl_c() => break,
             }
         }
         events.confirm().await;
+        Ok(())
+    }
+
+    async fn obey(&mut self, input: Input) -> Result<(), ChatError> {
+        match input {
+            Input::Text(text) => self.send(&text).await?,
+            Input::To(peer) => self.turn_to(peer),
+            Input::Who => self.who(),
+            Input::Verify(peer) => self.verify(peer).await,
+            Input::Trust(peer) => self.trust(peer).await,
+            Input::Histories => self.histories(),
+            Input::History(wish) => self.change_history(wish).await,
+            Input::Connect => self.device.client.connect(),
+            Input::Network => self.device.client.network_changed(),
+            Input::Away => {
+                self.device.client.background();
+                self.note("You are away: the connection ends in a moment. /back ends that.");
+            }
+            Input::Back => {
+                self.device.client.foreground();
+                self.note("You are back.");
+            }
+            Input::Help => self.help(),
+            Input::Quit | Input::Nothing => {}
+        }
         Ok(())
     }
 
@@ -120,88 +146,6 @@ impl<'console> Chat<'console> {
             Ok(_) => {}
         }
         Ok(())
-    }
-
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Message(message) if message.from == self.device.address => {}
-            Event::Message(message) => {
-                let from = self.name_of(message.from.account);
-                self.console
-                    .say(format_args!("{from}: {}", printable(&message.text)));
-            }
-            Event::Connected => {
-                self.link = Link::Open;
-                self.note("Connected.");
-            }
-            Event::Disconnected { reason, .. } => self.show_disconnected(&reason),
-            Event::Handshake {
-                peer,
-                one_time_prekey,
-                ..
-            } => {
-                let peer = self.name_of(peer.account);
-                let how = if one_time_prekey { "with" } else { "without" };
-                self.note(format_args!(
-                    "A session with {peer} was opened, {how} a one-time prekey."
-                ));
-            }
-            Event::Gap { from, missing } => {
-                let from = self.name_of(from.account);
-                let count = missing.end().saturating_sub(*missing.start()).saturating_add(1);
-                self.note(format_args!("{count} messages of {from} are missing here."));
-            }
-            Event::Failed { reason, .. } => self.note(format_args!("A message was not sent: {reason}.")),
-            Event::Undecryptable { envelope, reason } => {
-                let from = self.name_of(envelope.from.account);
-                self.note(format_args!("A message of {from} could not be read: {reason}."));
-            }
-            Event::AccountKeyChanged { account, .. } => self.show_key_change(account),
-            Event::DevicesChanged { account, changes } => {
-                let whose = self.name_of(account);
-                self.note(format_args!("{whose}'s devices changed: {}.", told(&changes)));
-            }
-            Event::UnlistedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "The service presents a device that {whose} did not sign. Nothing is sent to it."
-                ));
-            }
-            Event::ClonedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "A device of {whose} runs twice, from a copy. They had better remove it and link it anew."
-                ));
-            }
-            Event::RegistrationAttempted => {
-                self.note("Somebody tried to register your number and did not have your PIN.");
-            }
-            Event::Removed { .. } => self.note("This device is not in your account any more."),
-            _ => {}
-        }
-    }
-
-    fn show_key_change(&mut self, account: AccountId) {
-        let whose = self.name_of(account);
-        self.note(format_args!(
-            "{whose} has another account key than before. Nothing is sent to them until you say /trust {whose}. \
-             Ask them first: /verify {whose} shows the number to compare."
-        ));
-    }
-
-    fn show_disconnected(&mut self, reason: &DisconnectReason) {
-        let was = std::mem::replace(&mut self.link, Link::Broken);
-        if matches!(reason, DisconnectReason::Unauthorized) {
-            self.note(format_args!(
-                "The service does not know this device. If the service started afresh since, remove {} and its \
-                 companions, and start again.",
-                self.directory.join(format!("{}.db", self.name)).display(),
-            ));
-        } else if was != Link::Broken {
-            self.note(format_args!(
-                "Not connected: {reason}. What you write waits in the outbox."
-            ));
-        }
     }
 
     /// Shows the number to compare with somebody.
@@ -276,10 +220,30 @@ impl<'console> Chat<'console> {
         }
     }
 
-    fn help(&self) {
-        for line in input::HELP {
-            self.note(line);
+    /// Says how histories stand.
+    fn histories(&self) {
+        match history::all(&self.device.client) {
+            Ok(histories) if histories.is_empty() => {
+                self.note(
+                    "Your devices gave each other nothing. /history all gives another device your messages.",
+                );
+            }
+            Ok(histories) => histories.iter().for_each(|history| self.note(history.told())),
+            Err(error) => self.note(error),
         }
+    }
+
+    async fn change_history(&self, wish: Wish) {
+        match history::carry_out(&self.device.client, wish).await {
+            Ok(said) | Err(said) => self.note(said),
+        }
+    }
+
+    fn help(&self) {
+        for (command, what) in COMMANDS {
+            self.note(format_args!("{command:<24}{what}"));
+        }
+        self.note("Everything else is sent as it is, also while the other is away.");
     }
 
     /// A name for an account: as in the book, or else its id.
@@ -304,13 +268,17 @@ impl<'console> Chat<'console> {
     }
 }
 
-/// Changes in words.
-fn told(changes: &[DeviceChange]) -> String {
-    let word = |change: &DeviceChange| match change {
-        DeviceChange::Added(device) => format!("device {device} came"),
-        DeviceChange::Removed(device) => format!("device {device} is gone"),
-        DeviceChange::Replaced(device) => format!("device {device} was set up anew"),
-        _ => "something else".to_owned(),
-    };
-    changes.iter().map(word).collect::<Vec<_>>().join(", ")
+/// The lines of standard input, as they come. Ends with the input.
+fn lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    // A thread of its own: a read from a terminal cannot be cancelled, and must not hold up the end.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }

@@ -25,6 +25,8 @@ mod tasks;
 mod testing;
 mod text;
 mod view;
+#[cfg(test)]
+mod wishes;
 
 use std::{io, time::Duration};
 

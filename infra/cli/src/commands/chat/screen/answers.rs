@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 
-use waxwing_client::{AccountId, Contact, Conversation, StoredMessage};
+use waxwing_client::{AccountId, Contact, Conversation, DeviceId, LinkRequestId, StoredMessage};
 
 use super::{
-    super::Peer,
+    super::{Peer, input},
     app::{App, Pane},
-    dialogs::Dialog,
-    layout,
-    tasks::{Answer, Task},
+    dialogs::{Devices, Dialog},
+    keys, layout,
+    tasks::{Answer, Task, Then},
 };
 
 /// Takes an answer.
@@ -50,11 +50,22 @@ pub(super) fn take(app: &mut App, answer: Answer) -> Vec<Task> {
             reason,
         } => {
             if let Some(talk) = app.talk_with(account) {
-                talk.draft.put_back(text);
+                talk.draft.put_back(input::as_typed(text));
             }
             app.say(format!("Not sent: {reason}"));
         }
-        Answer::Found { peer, account } => return found(app, &peer, account),
+        Answer::Found { peer, then, found } => return take_found(app, &peer, then, found),
+        Answer::Histories(histories) => {
+            app.histories = histories;
+            for ending in std::mem::take(&mut app.endings) {
+                app.alert(ending.told(&app.histories));
+            }
+        }
+        Answer::HistoryChanged(Ok(said) | Err(said)) => {
+            app.histories_are_stale = true;
+            app.say(said);
+        }
+        Answer::LinkAnswered { request, result } => return link_answered(app, request, result),
         other => take_in_dialog(app, other),
     }
     Vec::new()
@@ -91,17 +102,28 @@ fn take_page(app: &mut App, account: AccountId, before: Option<u64>, page: Vec<S
 }
 
 /// A name was looked up.
-fn found(app: &mut App, peer: &Peer, account: Option<AccountId>) -> Vec<Task> {
-    let refused = match account {
+fn take_found(app: &mut App, peer: &Peer, then: Then, found: Option<(AccountId, Contact)>) -> Vec<Task> {
+    let refused = match found {
         None => format!("Nobody is called {peer} on this machine; their account id will do."),
-        Some(account) if account == app.me.account => String::from("That is you."),
-        Some(account) => {
+        Some((account, _)) if account == app.me.account => String::from("That is you."),
+        Some((account, contact)) => {
+            if let Peer::Name(name) = peer {
+                app.names.entry(account).or_insert_with(|| name.clone());
+            }
             if matches!(app.dialog, Some(Dialog::New { .. })) {
                 app.dialog = None;
             }
             app.pane = Pane::Talk;
-            let tasks = app.choose(account);
+            let mut tasks = app.choose(account);
             app.list_is_stale = true;
+            if let Some(talk) = app.talk_with(account) {
+                talk.contact = contact;
+            }
+            match then {
+                Then::Write => {}
+                Then::Verify => tasks.extend(keys::verify(app, account)),
+                Then::Trust => keys::trust(app),
+            }
             return tasks;
         }
     };
@@ -133,16 +155,36 @@ fn take_in_dialog(app: &mut App, answer: Answer) {
             shown.refused = None;
             shown.code = Some(code);
         }
-        (Answer::LinkAnswered { request, result }, _) => link_answered(app, request, result),
         _ => {}
     }
 }
 
-fn link_answered(app: &mut App, request: waxwing_client::LinkRequestId, result: Result<(), String>) {
+/// A new device has its answer. One that is in now may be given what is here.
+fn link_answered(
+    app: &mut App,
+    request: LinkRequestId,
+    result: Result<Option<DeviceId>, String>,
+) -> Vec<Task> {
     match result {
-        Ok(()) => {
+        Ok(came) => {
             app.newcomers.retain(|newcomer| newcomer.request != request);
             app.say("The new device has its answer.");
+            let has_messages = app.talks.iter().any(|talk| talk.newest.is_some());
+            let Some(to_give) = came.filter(|_| has_messages) else {
+                return Vec::new();
+            };
+            match &mut app.dialog {
+                Some(Dialog::Devices(devices)) => devices.to_give = Some(to_give),
+                // The person is at something else; the devices' screen has the question, too.
+                Some(_) => return Vec::new(),
+                none => {
+                    *none = Some(Dialog::Devices(Devices {
+                        to_give: Some(to_give),
+                        ..Devices::default()
+                    }));
+                }
+            }
+            vec![Task::Devices]
         }
         Err(reason) => {
             let waiting = app.newcomers.iter_mut().find(|one| one.request == request);
@@ -150,6 +192,7 @@ fn link_answered(app: &mut App, request: waxwing_client::LinkRequestId, result: 
                 newcomer.answered = false;
             }
             app.say(format!("The new device was not answered: {reason}"));
+            Vec::new()
         }
     }
 }

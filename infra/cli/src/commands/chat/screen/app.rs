@@ -11,6 +11,7 @@ use ratatui::{crossterm::event::KeyEvent, layout::Size};
 use waxwing_client::{AccountId, DeviceAddress, DisconnectReason, Event, LinkRequestId, ReceiptSettings};
 
 use super::{
+    super::history::{Ending, History},
     answers,
     dialogs::Dialog,
     heard, keys,
@@ -75,6 +76,14 @@ pub(super) struct App {
     pub(super) quits: bool,
     /// Whether the list of conversations is to be read anew.
     pub(super) list_is_stale: bool,
+    /// Histories that the own devices give each other.
+    pub(super) histories: Vec<History>,
+    /// Those that ended and of which nothing was said yet.
+    pub(super) endings: Vec<Ending>,
+    /// Whether they are to be read anew.
+    pub(super) histories_are_stale: bool,
+    /// Whether the person said that they look elsewhere.
+    pub(super) away: bool,
     watched: BTreeSet<AccountId>,
 }
 
@@ -159,6 +168,10 @@ impl App {
             pending: 0,
             quits: false,
             list_is_stale: true,
+            histories: Vec::new(),
+            endings: Vec::new(),
+            histories_are_stale: true,
+            away: false,
             watched: BTreeSet::new(),
         }
     }
@@ -194,6 +207,9 @@ impl App {
         let mut tasks = Vec::new();
         if std::mem::take(&mut self.list_is_stale) {
             tasks.push(Task::Conversations);
+        }
+        if std::mem::take(&mut self.histories_are_stale) {
+            tasks.push(Task::Histories);
         }
         let is_read = self.is_being_read();
         if let Some(talk) = self.talk_mut() {
@@ -244,6 +260,7 @@ impl App {
     fn is_being_read(&self) -> bool {
         self.pane == Pane::Talk
             && self.in_front
+            && !self.away
             && self.dialog.is_none()
             && self.talk().is_some_and(|talk| talk.scroll == 0)
     }

@@ -3,7 +3,7 @@
 use waxwing_client::{AccountId, DeviceId, OwnDevice, SafetyNumber};
 use zeroize::Zeroizing;
 
-use super::editor::Editor;
+use super::{super::input::COMMANDS, editor::Editor};
 
 /// One of them.
 #[cfg_attr(test, derive(Debug))]
@@ -58,6 +58,8 @@ pub(super) struct Devices {
     pub(super) as_text: bool,
     /// The device that is to be ended, if the person says so once more.
     pub(super) to_end: Option<DeviceId>,
+    /// The device that may be given what is here, if the person says how much.
+    pub(super) to_give: Option<DeviceId>,
     /// What went wrong.
     pub(super) refused: Option<String>,
 }
@@ -65,8 +67,8 @@ pub(super) struct Devices {
 /// Lines of the settings.
 pub(super) const SETTINGS: usize = 5;
 
-/// What the help shows: keys, and what they do.
-pub(super) const HELP: [(&str, &str); 25] = [
+/// What the help shows first: keys, and what they do.
+const KEYS: [(&str, &str); 25] = [
     ("Enter", "send; in the list: open"),
     ("Alt-Enter, Ctrl-J", "a new line in the message"),
     ("Tab, Shift-Tab", "next, previous conversation"),
@@ -93,3 +95,8 @@ pub(super) const HELP: [(&str, &str); 25] = [
     ("✗", "not sent, and why"),
     ("●", "is there · ✔ verified"),
 ];
+
+/// What the help shows: keys, signs, and what can be typed in place of a message.
+pub(super) fn help() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
+    KEYS.into_iter().chain([("", "")]).chain(COMMANDS)
+}

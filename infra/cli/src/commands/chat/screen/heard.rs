@@ -6,10 +6,15 @@ use std::collections::BTreeSet;
 use waxwing_client::{AccountId, DeviceAddress, DeviceChange, DisconnectReason, Event, ResetCause};
 
 use super::{
+    super::history::Ending,
     app::{App, Link, Newcomer},
     talk::Notice,
 };
 use crate::console::printable;
+
+/// What is said when another process has the place of this one.
+const ELSEWHERE: &str = "This device is connected elsewhere, and waits here. End the other chat, then Ctrl-R. If there is none, \
+                         its store was copied: begin anew with an empty one, and link it anew.";
 
 /// Takes an event; `at` is its position in the timeline, if it is kept.
 pub(super) fn hear(app: &mut App, event: Event, at: Option<u64>) {
@@ -39,6 +44,11 @@ pub(super) fn hear(app: &mut App, event: Event, at: Option<u64>) {
         Event::Connected => {
             app.link = Link::Open;
             app.list_is_stale = true;
+            app.alerts.retain(|alert| alert != ELSEWHERE);
+        }
+        Event::Renewed => {
+            app.link = Link::Open;
+            app.say("On a new connection; nothing was lost.");
         }
         Event::Disconnected { reason, retry_in } => disconnected(app, reason, retry_in),
         Event::LinkRequested {
@@ -121,14 +131,34 @@ fn hear_what_happened(app: &mut App, event: Event, at: Option<u64>) {
         }
         Event::RefusedRepeatedly => {
             app.alert(
-                "The service refuses this device again and again. It was probably removed from its account.",
+                "The service refuses this device again and again. It was probably removed from its account, or the service \
+                 began anew without it.",
             );
         }
         Event::Removed { .. } => {
             app.alert("This device is not in its account any more. What it stored stays readable.");
         }
+        Event::PushTokenRefused { reason } => app.alert(format!(
+            "The service does not take the push token ({reason:?}): no alert wakes this device. Start anew to get another."
+        )),
+        Event::HistoryOffered { .. } => app.histories_are_stale = true,
+        Event::HistoryProgress { .. } => past_came(app),
+        Event::HistoryEnded { history, device, end } => {
+            let id = history;
+            app.endings.push(Ending { id, device, end });
+            past_came(app);
+        }
         _ => {}
     }
+}
+
+/// Messages came that stand before all others.
+fn past_came(app: &mut App) {
+    app.histories_are_stale = true;
+    for talk in &mut app.talks {
+        talk.more = true;
+    }
+    touch_all(app);
 }
 
 /// Something of a conversation is to be read anew.
@@ -201,6 +231,10 @@ fn disconnected(app: &mut App, reason: DisconnectReason, retry_in: Option<std::t
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         app.now.saturating_add(wait)
     });
+    if reason == DisconnectReason::TakenOver {
+        app.alerts.retain(|alert| alert != ELSEWHERE);
+        app.alert(ELSEWHERE);
+    }
     app.link = Link::Broken { reason, next };
     // Nobody is heard any more.
     for talk in &mut app.talks {

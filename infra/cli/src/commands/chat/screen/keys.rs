@@ -1,5 +1,6 @@
 //! What keys do.
 
+mod commands;
 mod in_dialogs;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -7,6 +8,7 @@ use waxwing_client::AccountId;
 
 use self::in_dialogs::{compare, press_in_dialog};
 use super::{
+    super::input::{self, Input},
     app::{App, Pane},
     dialogs::{Devices, Dialog, Verify},
     editor::Editor,
@@ -55,12 +57,8 @@ fn command(app: &mut App, letter: char) -> Option<Vec<Task>> {
             verify(app, account)
         }
         't' => {
-            let talk = app.talk()?;
-            if talk.contact.new_key.is_some() {
-                app.dialog = Some(Dialog::Trust(talk.account));
-            } else {
-                app.say("Their account key did not change.");
-            }
+            app.talk()?;
+            trust(app);
             Vec::new()
         }
         'y' => {
@@ -85,7 +83,16 @@ fn command(app: &mut App, letter: char) -> Option<Vec<Task>> {
     Some(tasks)
 }
 
-fn verify(app: &mut App, account: AccountId) -> Vec<Task> {
+/// Asks whether the changed key of the chosen conversation is believed.
+pub(super) fn trust(app: &mut App) {
+    match app.talk() {
+        Some(talk) if talk.contact.new_key.is_some() => app.dialog = Some(Dialog::Trust(talk.account)),
+        _ => app.say("Their account key did not change."),
+    }
+}
+
+/// Shows the safety number with somebody.
+pub(super) fn verify(app: &mut App, account: AccountId) -> Vec<Task> {
     app.dialog = Some(Dialog::Verify(Verify {
         account,
         number: None,
@@ -173,13 +180,23 @@ fn send(app: &mut App) -> Vec<Task> {
     let Some(talk) = app.talk_mut() else {
         return Vec::new();
     };
-    if talk.draft.text().trim().is_empty() {
-        return Vec::new();
+    match talk.draft.text().parse() {
+        Ok(Input::Nothing) => Vec::new(),
+        Ok(Input::Text(text)) => {
+            talk.draft.take();
+            let account = talk.account;
+            vec![Task::Send { account, text }]
+        }
+        Ok(command) => {
+            talk.draft.take();
+            commands::obey(app, command)
+        }
+        // What was typed stays, to be mended.
+        Err(refused) => {
+            talk.refused = Some(refused);
+            Vec::new()
+        }
     }
-    vec![Task::Send {
-        account: talk.account,
-        text: talk.draft.take(),
-    }]
 }
 
 /// Writes into the draft.
@@ -203,9 +220,10 @@ fn change_draft(app: &mut App, change: impl FnOnce(&mut Editor)) -> Vec<Task> {
     if talk.draft.text() == before {
         return Vec::new();
     }
+    talk.refused = None;
     vec![Task::Typing {
         account: talk.account,
-        typing: !talk.draft.is_empty(),
+        typing: !talk.draft.is_empty() && !input::is_command(&talk.draft.text()),
     }]
 }
 

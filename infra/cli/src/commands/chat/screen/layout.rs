@@ -25,6 +25,9 @@ const LIST_WIDTH: u16 = 26;
 /// The most lines that the draft takes.
 const DRAFT_LINES: usize = 5;
 
+/// The most lines that a warning takes: the longest has room in terminals of 40 columns.
+const WARNING_LINES: usize = 6;
+
 /// What stands before the draft.
 pub(super) const PROMPT: &str = "› ";
 
@@ -52,7 +55,7 @@ pub(super) struct TalkAreas {
 /// Where things are now.
 pub(super) fn areas(app: &App) -> Areas {
     let screen = Rect::new(0, 0, app.size.width, app.size.height);
-    let alert = u16::from(!app.alerts.is_empty());
+    let alert = u16::try_from(alert_lines(app).len()).unwrap_or(0);
     let [alert_row, middle, status] = Layout::vertical([
         Constraint::Length(alert),
         Constraint::Min(0),
@@ -82,10 +85,11 @@ fn talk_areas(app: &App, area: Rect) -> TalkAreas {
         let (lines, (_, row)) = talk.draft.lines(draft_room(area));
         lines.len().max(row + 1).min(DRAFT_LINES)
     });
+    let banner = refused_lines(app, area.width).len().max(1);
     let [header, messages, banner, draft] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
-        Constraint::Length(1),
+        Constraint::Length(u16::try_from(banner).unwrap_or(1)),
         Constraint::Length(u16::try_from(lines).unwrap_or(1)),
     ])
     .areas(area);
@@ -95,6 +99,33 @@ fn talk_areas(app: &App, area: Rect) -> TalkAreas {
         banner,
         draft,
     }
+}
+
+/// The newest warning, as far as there is room for it.
+pub(super) fn alert_lines(app: &App) -> Vec<String> {
+    let Some(alert) = app.alerts.back() else {
+        return Vec::new();
+    };
+    let more = match app.alerts.len() {
+        0 | 1 => String::new(),
+        more => format!(" (+{})", more - 1),
+    };
+    let mut lines = wrap(&format!("! {alert}{more}  Esc"), inside(app.size.width));
+    lines.truncate(WARNING_LINES);
+    lines
+}
+
+/// Why what is typed was not sent, in a conversation of this width.
+pub(super) fn refused_lines(app: &App, wide: u16) -> Vec<String> {
+    let refused = app.talk().and_then(|talk| talk.refused.as_ref());
+    let mut lines = refused.map_or_else(Vec::new, |refused| wrap(refused, inside(wide)));
+    lines.truncate(WARNING_LINES);
+    lines
+}
+
+/// Columns inside a margin at both sides.
+fn inside(wide: u16) -> usize {
+    usize::from(wide.saturating_sub(2 * MARGIN).max(8))
 }
 
 /// Columns of the draft.

@@ -13,11 +13,6 @@ use super::{
     testing::*,
 };
 
-fn told(app: &mut App, event: Event, at: Option<u64>) {
-    let event = Box::new(event);
-    app.update(Happening::Told { event, at });
-}
-
 /// A conversation in which each of alice's messages got further than the one before.
 fn with_every_state() -> App {
     let mut app = app(80, 24);

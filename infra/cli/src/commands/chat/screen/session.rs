@@ -10,7 +10,7 @@ use waxwing_client::{Client, Event, Events, StoreError};
 use super::{
     super::Peer,
     app::{App, Happening, Link},
-    tasks::{Answer, Task},
+    tasks::{Answer, Task, Then},
 };
 use crate::{address_book::AddressBook, name::Name, people::Device};
 
@@ -54,7 +54,8 @@ impl Session {
 
     /// Shows the conversation with somebody.
     pub(super) async fn turn_to(&mut self, peer: Peer) {
-        self.carry_out(vec![Task::Find(peer)]).await;
+        let then = Then::Write;
+        self.carry_out(vec![Task::Find { peer, then }]).await;
     }
 
     /// The app as it is now.
@@ -151,5 +152,32 @@ fn is_kept(event: &Event) -> bool {
             | Event::RegistrationAttempted
             | Event::RefusedRepeatedly
             | Event::Removed { .. }
+            | Event::HistoryOffered { .. }
+            | Event::HistoryEnded { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_client::{DeviceId, HistoryEnd, HistoryId};
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_history_is_kept_and_how_far_it_came_passes() {
+        let history: HistoryId = "00112233445566778899aabbccddeeff".parse().unwrap();
+        let (device, end) = (DeviceId::MIN, HistoryEnd::Complete);
+        assert!(is_kept(&Event::HistoryOffered {
+            history,
+            device,
+            messages: 1
+        }));
+        assert!(is_kept(&Event::HistoryEnded { history, device, end }));
+        assert!(!is_kept(&Event::HistoryProgress {
+            history,
+            done: 1,
+            of: 1
+        }));
+        assert!(!is_kept(&Event::Renewed));
+    }
 }

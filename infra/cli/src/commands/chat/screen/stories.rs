@@ -70,6 +70,7 @@ impl Stage {
         let mut config = ClientConfig::new(StoreLocation::Memory, service::endpoints(&self.runner));
         config.timings.receipt_linger = Duration::from_millis(10);
         config.timings.gap_wait = Duration::from_millis(500);
+        config.timings.background_linger = Duration::from_millis(500);
         config
     }
 
@@ -80,6 +81,24 @@ impl Stage {
         let code = people::code_for(number, &self.runner.outbox()).unwrap();
         client.confirm(number, &code).await.unwrap();
         client.register(None).await.unwrap();
+        client
+    }
+
+    /// Another device of somebody, let in from the screen of the first.
+    async fn linked(&self, first: &mut Seat, name: &str) -> Client {
+        first.types("<c-o>l").await;
+        first.sees("waxwing:link?").await;
+        let code = match &first.session.app().dialog {
+            Some(Dialog::Devices(devices)) => devices.code.clone().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let client = Client::open(self.config()).await.unwrap();
+        let (new, name) = (client.clone(), DeviceName::new(name).unwrap());
+        let linking = tokio::spawn(async move { new.link(&code, &name).await });
+        first.sees("asks to be linked.").await;
+        first.types("a").await;
+        linking.await.unwrap().unwrap();
+        first.sees("The new device has its answer.").await;
         client
     }
 
@@ -344,4 +363,64 @@ async fn a_person_links_a_second_device_from_the_screen_and_ends_it_there() {
         .until("gone", |screen| !as_text(screen).contains("device 2"))
         .await;
     assert_eq!(alice.device.client.devices().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_device_takes_what_the_first_gives_it_and_both_screens_say_so() {
+    let stage = Stage::set().await;
+    let (mut alice, mut bob) = (stage.seat("alice").await, stage.seat("bob").await);
+    alice.types("<c-n>bob<enter>Before the laptop.<enter>").await;
+    bob.sees("Before the laptop.").await;
+    bob.types("<enter>So was this.<enter>").await;
+    alice.sees("So was this.").await;
+
+    let laptop = stage.linked(&mut alice, "laptop").await;
+    alice.sees("Give device 2 the messages that are here?").await;
+    let mut laptop = Seat::before(&stage, "alice", alice.number.clone(), laptop).await;
+    laptop.sees(" connected ").await;
+    let empty = laptop.looks().await;
+    assert!(as_text(&empty).contains("Nobody yet."), "nothing comes unasked");
+    alice.types("a").await;
+    alice.sees("Device 2 was offered 2 messages").await;
+    laptop.sees("Device 1 offers 2 messages. Ctrl-O answers").await;
+
+    // It is not asked in vain when the app was started anew in between.
+    let (device, number) = (laptop.device, laptop.number);
+    laptop.session.end().await;
+    let mut laptop = Seat::before(&stage, "alice", number, device.client).await;
+    laptop.sees("Device 1 offers 2 messages. Ctrl-O answers").await;
+    laptop.types("<c-o>").await;
+    laptop.sees("y take them").await;
+    laptop.types("y").await;
+    laptop.sees("What device 1 offered is here: 2 messages.").await;
+    laptop.types("<esc><esc><enter>").await;
+    let here = laptop.sees("Before the laptop.").await;
+    assert!(here.contains("So was this.") && here.contains("bob"), "{here}");
+    alice.sees("Device 2 has what it was offered: 2 messages.").await;
+}
+
+#[tokio::test]
+async fn who_is_away_is_not_connected_until_they_are_back_and_another_network_costs_nothing() {
+    let stage = Stage::set().await;
+    let (mut alice, mut bob) = (stage.seat("alice").await, stage.seat("bob").await);
+    alice.types("<c-n>bob<enter>one<enter>").await;
+    bob.sees("one  ").await;
+    bob.types("<c-y><enter>/network<enter>").await;
+    bob.sees("On a new connection; nothing was lost.").await;
+    bob.types("/away<enter>").await;
+    bob.sees("away, not connected; /back").await;
+    let name = alice.sees("one  ").await;
+    assert!(
+        name.contains(" bob  "),
+        "who was looked up by name is called so: {name}"
+    );
+    alice.types("two<enter>").await;
+    alice.sees_ticks("two", "✓").await;
+    let screen = bob.looks().await;
+    assert!(!as_text(&screen).contains("two  "));
+    bob.types("/back<enter>").await;
+    bob.sees("two  ").await;
+    alice
+        .until("read", |screen| as_text(screen).matches("✓✓").count() == 2)
+        .await;
 }

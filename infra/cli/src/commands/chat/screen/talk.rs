@@ -39,6 +39,8 @@ pub(super) struct Talk {
     pub(super) scroll: usize,
     /// What is typed and not sent.
     pub(super) draft: Editor,
+    /// Why what is typed was not sent.
+    pub(super) refused: Option<String>,
     /// Read here up to this position.
     pub(super) marked: u64,
 }
@@ -87,6 +89,7 @@ impl Talk {
             wants_earlier: false,
             scroll: 0,
             draft: Editor::default(),
+            refused: None,
             marked: 0,
         }
     }

@@ -6,7 +6,10 @@ use waxwing_client::{
 };
 use zeroize::Zeroizing;
 
-use super::super::Peer;
+use super::super::{
+    Peer,
+    history::{self, History, Wish},
+};
 use crate::address_book::AddressBook;
 
 /// Something to be done.
@@ -44,8 +47,8 @@ pub(super) enum Task {
     },
     /// The person takes that back.
     UnmarkVerified(AccountId),
-    /// Whom that means.
-    Find(Peer),
+    /// Whom that means, and what for.
+    Find { peer: Peer, then: Then },
     /// Read the own devices.
     Devices,
     /// Offer a place to a new device.
@@ -66,6 +69,25 @@ pub(super) enum Task {
     RemoveLock,
     /// Try to connect now.
     Connect,
+    /// The device is on another network.
+    ChangeNetwork,
+    /// The person looks here, or elsewhere.
+    Front(bool),
+    /// Read how histories stand.
+    Histories,
+    /// Do something about a history.
+    ChangeHistory(Wish),
+}
+
+/// What somebody is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// To write to them.
+    Write,
+    /// To compare safety numbers.
+    Verify,
+    /// To answer to their changed key.
+    Trust,
 }
 
 /// What came of it. Errors are sentences: nobody does more with them than read them.
@@ -103,8 +125,16 @@ pub(super) enum Answer {
         account: AccountId,
         number: Result<Box<SafetyNumber>, String>,
     },
-    /// Whom a name means.
-    Found { peer: Peer, account: Option<AccountId> },
+    /// Whom a name means, and what is known of them.
+    Found {
+        peer: Peer,
+        then: Then,
+        found: Option<(AccountId, Contact)>,
+    },
+    /// How histories stand.
+    Histories(Vec<History>),
+    /// What came of a wish about one.
+    HistoryChanged(Result<String, String>),
     /// The own devices.
     Devices(Result<Vec<OwnDevice>, String>),
     /// The text of the code to show.
@@ -112,7 +142,8 @@ pub(super) enum Answer {
     /// A new device was answered.
     LinkAnswered {
         request: LinkRequestId,
-        result: Result<(), String>,
+        /// The device that is in now, if it was let in.
+        result: Result<Option<DeviceId>, String>,
     },
     /// The settings.
     Settings {
@@ -138,9 +169,12 @@ impl Task {
     /// Does it.
     pub(super) async fn carry_out(self, client: &Client, book: &AddressBook) -> Answer {
         match self {
-            Self::Conversations | Self::Page { .. } | Self::Devices | Self::Settings | Self::Find(_) => {
-                self.look_up(client, book).unwrap_or_else(Answer::Failed)
-            }
+            Self::Conversations
+            | Self::Page { .. }
+            | Self::Devices
+            | Self::Settings
+            | Self::Find { .. }
+            | Self::Histories => self.look_up(client, book).unwrap_or_else(Answer::Failed),
             Self::Typing { account, typing } => {
                 client.set_typing(account, typing);
                 Answer::Done
@@ -158,6 +192,18 @@ impl Task {
             }
             Self::Connect => {
                 client.connect();
+                Answer::Done
+            }
+            Self::ChangeNetwork => {
+                client.network_changed();
+                Answer::Done
+            }
+            Self::Front(true) => {
+                client.foreground();
+                Answer::Done
+            }
+            Self::Front(false) => {
+                client.background();
                 Answer::Done
             }
             other => other.change(client).await.unwrap_or_else(Answer::Failed),
@@ -193,13 +239,20 @@ impl Task {
                 receipts: client.receipts().map_err(said)?,
                 presence: client.shares_presence().map_err(said)?,
             },
-            Self::Find(peer) => {
+            Self::Find { peer, then } => {
                 let account = match &peer {
                     Peer::Account(account) => Some(*account),
                     Peer::Name(name) => book.find(name).map_err(said)?,
                 };
-                Answer::Found { peer, account }
+                let known = |account| Ok((account, client.contact(account)?));
+                let found = account.map(known).transpose();
+                Answer::Found {
+                    peer,
+                    then,
+                    found: found.map_err(said::<waxwing_client::StoreError>)?,
+                }
             }
+            Self::Histories => Answer::Histories(history::all(client)?),
             _ => Answer::Done,
         })
     }
@@ -246,7 +299,7 @@ impl Task {
             Self::OfferLink => Answer::Offered(client.offer_link().await.map_err(said)),
             Self::AnswerLink { request, accept } => Answer::LinkAnswered {
                 request,
-                result: client.answer_link(request, accept).await.map_err(said),
+                result: answer_link(client, request, accept).await,
             },
             Self::Revoke(device) => {
                 let revoked = client.revoke(device).await.map_err(said);
@@ -267,6 +320,7 @@ impl Task {
                 client.set_lock(&pin).await.map_err(said)?;
                 Answer::Told("Your number is locked: who registers it anew needs the PIN.")
             }
+            Self::ChangeHistory(wish) => Answer::HistoryChanged(history::carry_out(client, wish).await),
             Self::RemoveLock => {
                 client.remove_lock().await.map_err(said)?;
                 Answer::Told("Your number is not locked any more.")
@@ -281,6 +335,19 @@ impl Task {
             presence: client.shares_presence().map_err(said)?,
         })
     }
+}
+
+/// Answers a new device. Returns which one is in now that was not before.
+async fn answer_link(
+    client: &Client,
+    request: LinkRequestId,
+    accept: bool,
+) -> Result<Option<DeviceId>, String> {
+    let before = client.devices().map_err(said)?;
+    client.answer_link(request, accept).await.map_err(said)?;
+    let after = client.devices().map_err(said)?;
+    let came = after.into_iter().find(|device| !before.contains(device));
+    Ok(came.map(|device| device.address.device))
 }
 
 fn said<E: std::error::Error>(error: E) -> String {

@@ -12,7 +12,7 @@ use ratatui::{
     layout::Size,
 };
 use waxwing_client::{
-    AccountId, Contact, Conversation, DeviceAddress, DeviceId, MessageId, MessageState, StoredMessage,
+    AccountId, Contact, Conversation, DeviceAddress, DeviceId, Event, MessageId, MessageState, StoredMessage,
 };
 
 use super::{
@@ -108,6 +108,12 @@ pub(super) fn holds(app: &mut App, contact: Contact, unread: u64, messages: Vec<
 
 pub(super) fn answered(app: &mut App, answer: Answer) -> Vec<Task> {
     app.update(Happening::Answered(answer))
+}
+
+/// The client tells something.
+pub(super) fn told(app: &mut App, event: Event, at: Option<u64>) {
+    let event = Box::new(event);
+    app.update(Happening::Told { event, at });
 }
 
 /// Opens the chosen conversation.

@@ -69,7 +69,8 @@ fn words(line: &str) -> Vec<String> {
     for part in line.split_word_bounds() {
         let begins_a_word = part.starts_with(|first: char| first.is_alphanumeric() || first.is_whitespace());
         match words.last_mut().filter(|word| !word.trim().is_empty()) {
-            Some(word) if !begins_a_word => word.push_str(part),
+            // A slash belongs to what follows it: it may be a command.
+            Some(word) if !begins_a_word || (word == "/" && !part.trim().is_empty()) => word.push_str(part),
             _ => words.push(part.to_owned()),
         }
     }
@@ -117,6 +118,7 @@ mod tests {
         }
         assert_eq!(wrap("it came, (late).", 8), ["it came,", "(late)."]);
         assert_eq!(wrap("a\n\nb", 5), ["a", "", "b"]);
+        assert_eq!(wrap("say /history now", 8), ["say", "/history", "now"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
     }
 

@@ -9,20 +9,21 @@ mod status;
 use ratatui::{
     Frame,
     style::{Color, Style},
+    text::Line,
     widgets::Paragraph,
 };
 
-use super::{app::App, layout::areas, text::fit};
+use super::{
+    app::App,
+    layout::{alert_lines, areas},
+};
 
 /// Draws all of it.
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>) {
     let areas = areas(app);
-    if let (Some(area), Some(alert)) = (areas.alert, app.alerts.back()) {
-        let more = match app.alerts.len() - 1 {
-            0 => String::new(),
-            more => format!(" (+{more})"),
-        };
-        let text = fit(&format!(" ! {alert}{more}  Esc"), area.width.into());
+    if let Some(area) = areas.alert {
+        let lines = alert_lines(app).into_iter().map(|line| format!(" {line}"));
+        let text: Vec<_> = lines.map(Line::raw).collect();
         let style = Style::new().fg(Color::Black).bg(Color::Yellow);
         frame.render_widget(Paragraph::new(text).style(style), area);
     }

@@ -1,18 +1,22 @@
 //! What keys do in dialogs.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
-use waxwing_client::{AccountId, Comparison, OwnDevice, Pin};
+use waxwing_client::{AccountId, Comparison, DeviceId, HistoryChoice, OwnDevice, Pin};
 use zeroize::Zeroizing;
 
 use super::{
     super::{
+        super::history::{History, Wish},
         app::App,
-        dialogs::{Compared, Devices, Dialog, HELP, SETTINGS, Verify},
+        dialogs::{self, Compared, Devices, Dialog, SETTINGS, Verify},
         editor::Editor,
-        tasks::Task,
+        tasks::{Task, Then},
     },
     edit, verify,
 };
+
+/// The days of which a device is given the messages, where it is not given all.
+const DAYS: u32 = 30;
 
 /// A key was pressed while a dialog lies over all.
 pub(super) fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
@@ -26,7 +30,7 @@ pub(super) fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
     let stays = match &mut dialog {
         Dialog::Help(line) => {
             match key.code {
-                KeyCode::Down | KeyCode::PageDown => *line = (*line + 1).min(HELP.len()),
+                KeyCode::Down | KeyCode::PageDown => *line = (*line + 1).min(dialogs::help().count()),
                 KeyCode::Up | KeyCode::PageUp => *line = line.saturating_sub(1),
                 _ => {}
             }
@@ -35,7 +39,10 @@ pub(super) fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
         Dialog::New { typed, refused } => {
             if key.code == KeyCode::Enter {
                 match typed.text().trim().parse() {
-                    Ok(peer) => tasks.push(Task::Find(peer)),
+                    Ok(peer) => tasks.push(Task::Find {
+                        peer,
+                        then: Then::Write,
+                    }),
                     Err(error) => *refused = Some(error),
                 }
             } else {
@@ -60,9 +67,12 @@ pub(super) fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
 /// Leaves a dialog. What lies under it comes first.
 fn close(app: &mut App, dialog: Dialog) -> Vec<Task> {
     match dialog {
-        Dialog::Devices(mut devices) if devices.code.is_some() || devices.to_end.is_some() => {
+        Dialog::Devices(mut devices)
+            if devices.code.is_some() || devices.to_end.is_some() || devices.to_give.is_some() =>
+        {
             devices.code = None;
             devices.to_end = None;
+            devices.to_give = None;
             app.dialog = Some(Dialog::Devices(devices));
         }
         Dialog::Verify(mut verify) if verify.as_code => {
@@ -116,12 +126,29 @@ fn press_in_trust(app: &mut App, account: AccountId, key: KeyEvent, tasks: &mut 
     }
 }
 
+/// How much a device is given.
+fn press_in_giving(devices: &mut Devices, device: DeviceId, key: KeyEvent, tasks: &mut Vec<Task>) {
+    let choice = match key.code {
+        KeyCode::Char('a') => Some(HistoryChoice::All),
+        KeyCode::Char('3') => Some(HistoryChoice::Days(DAYS)),
+        KeyCode::Char('n') => None,
+        // Not a slip of the finger is an answer.
+        _ => return,
+    };
+    devices.to_give = None;
+    tasks.extend(choice.map(|choice| Task::ChangeHistory(Wish::Give(choice, Some(device)))));
+}
+
 fn press_in_devices(app: &mut App, devices: &mut Devices, key: KeyEvent, tasks: &mut Vec<Task>) -> bool {
     if let Some(device) = devices.to_end {
         if key.code == KeyCode::Char('y') {
             tasks.push(Task::Revoke(device));
         }
         devices.to_end = None;
+        return true;
+    }
+    if let Some(device) = devices.to_give {
+        press_in_giving(devices, device, key, tasks);
         return true;
     }
     let chosen: Option<&OwnDevice> = devices.devices.get(devices.line);
@@ -133,6 +160,14 @@ fn press_in_devices(app: &mut App, devices: &mut Devices, key: KeyEvent, tasks: 
             tasks.push(Task::OfferLink);
         }
         KeyCode::Char('t') => devices.as_text = !devices.as_text,
+        KeyCode::Char('h') => {
+            let other = chosen.filter(|device| !device.this);
+            devices.to_give = other.map(|device| device.address.device);
+        }
+        KeyCode::Char(answer @ ('y' | 'n')) if app.histories.iter().any(History::asks_here) => {
+            let wish = if answer == 'y' { Wish::Take } else { Wish::Decline };
+            tasks.push(Task::ChangeHistory(wish));
+        }
         KeyCode::Char('e') => devices.to_end = chosen.map(|device| device.address.device),
         KeyCode::Char(answer @ ('a' | 'd')) => {
             let newcomer = app.newcomers.iter_mut().find(|newcomer| !newcomer.answered);

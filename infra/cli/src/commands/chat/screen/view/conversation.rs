@@ -11,7 +11,7 @@ use ratatui::{
 use super::{
     super::{
         app::{App, Pane},
-        layout::{PROMPT, TalkAreas, dim, draft_room, lines},
+        layout::{PROMPT, TalkAreas, dim, draft_room, lines, refused_lines},
         talk::Talk,
         text::{fit, width},
     },
@@ -70,6 +70,15 @@ fn messages(app: &App, talk: &Talk, area: Rect, frame: &mut Frame<'_>) {
 fn banner(app: &App, talk: &Talk, area: Rect, frame: &mut Frame<'_>) {
     let name = app.name_of(talk.account);
     let yellow = Style::new().fg(Color::Yellow);
+    let refused = refused_lines(app, area.width);
+    if !refused.is_empty() {
+        let lines: Vec<_> = refused
+            .into_iter()
+            .map(|line| Line::raw(format!(" {line}")))
+            .collect();
+        frame.render_widget(Paragraph::new(lines).style(yellow), area);
+        return;
+    }
     let (text, style) = if talk.contact.new_key.is_some() {
         (
             format!("! Another account key. Ctrl-T answers; what you write to {name} waits."),

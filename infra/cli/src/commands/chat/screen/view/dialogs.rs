@@ -7,12 +7,12 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Clear, Paragraph},
 };
-use waxwing_client::SafetyNumber;
+use waxwing_client::{DeviceId, SafetyNumber};
 
 use super::{
     super::{
         app::App,
-        dialogs::{Compared, Devices, Dialog, HELP, SETTINGS, Verify},
+        dialogs::{self, Compared, Devices, Dialog, SETTINGS, Verify},
         editor::Editor,
         layout::{dim, read},
         text::{fit, width, wrap},
@@ -92,10 +92,10 @@ fn warning() -> Style {
 
 fn help(line: usize, frame: &mut Frame<'_>) {
     let room = room(frame);
-    let keys = HELP.iter().map(|(key, _)| width(key)).max().unwrap_or(0);
+    let keys = dialogs::help().map(|(key, _)| width(key)).max().unwrap_or(0);
     let shown = usize::from(frame.area().height.saturating_sub(2));
-    let skipped = line.min(HELP.len().saturating_sub(shown));
-    let row = |&(key, what): &(&str, &str)| {
+    let skipped = line.min(dialogs::help().count().saturating_sub(shown));
+    let row = |(key, what): (&'static str, &str)| {
         let style = if what.starts_with("in colour") {
             read()
         } else {
@@ -108,8 +108,8 @@ fn help(line: usize, frame: &mut Frame<'_>) {
             Span::styled(fit(what, room.saturating_sub(keys + 2)), dim()),
         ])
     };
-    let lines: Vec<_> = HELP.iter().skip(skipped).take(shown).map(row).collect();
-    show("Keys", lines, frame);
+    let lines: Vec<_> = dialogs::help().skip(skipped).take(shown).map(row).collect();
+    show("Keys and commands: ↓ further", lines, frame);
 }
 
 fn new(app: &App, typed: &Editor, refused: Option<&str>, frame: &mut Frame<'_>) {
@@ -290,6 +290,15 @@ fn draw_devices(app: &App, devices: &Devices, frame: &mut Frame<'_>) {
         ));
         lines.push(Line::default());
     }
+    for offer in app.histories.iter().filter(|history| history.asks_here()) {
+        lines.extend(text(&offer.told(), room));
+        lines.extend(styled(
+            "y take them, the newest first · n decline",
+            room,
+            warning(),
+        ));
+        lines.push(Line::default());
+    }
     for (at, device) in devices.devices.iter().enumerate() {
         let this = if device.this { " (this one)" } else { "" };
         let line = Line::raw(format!("device {}{this}", device.address.device));
@@ -300,17 +309,35 @@ fn draw_devices(app: &App, devices: &Devices, frame: &mut Frame<'_>) {
             line
         });
     }
+    let offered = app.histories.iter().filter(|history| !history.asks_here());
+    for history in offered {
+        lines.extend(styled(&history.told(), room, dim()));
+    }
     lines.push(Line::default());
     match (devices.to_end, &devices.refused) {
+        _ if devices.to_give.is_some() => lines.extend(give(devices.to_give, room)),
         (Some(device), _) => lines.extend(styled(
             &format!("End device {device}? Its messages and keys at the service are deleted. y ends it."),
             room,
             warning(),
         )),
         (None, Some(refused)) => lines.extend(styled(refused, room, warning())),
-        (None, None) => lines.extend(styled("l link a new device · e end the chosen one", room, dim())),
+        (None, None) => lines.extend(styled(
+            "l link a new device · h give it what is here · e end it",
+            room,
+            dim(),
+        )),
     }
     show("Your devices", lines, frame);
+}
+
+/// How much a device is given.
+fn give(device: Option<DeviceId>, room: usize) -> Vec<Line<'static>> {
+    let device = device.map_or_else(String::new, |device| device.to_string());
+    let question = format!("Give device {device} the messages that are here? It is asked as well.");
+    let mut lines = styled(&question, room, warning());
+    lines.extend(styled("a all · 3 those of 30 days · n none", room, warning()));
+    lines
 }
 
 fn offered(shown: &str, as_text: bool, hint: &str, frame: &mut Frame<'_>) {

@@ -2,11 +2,12 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use scenarios::{
     Network, Phone, RawDevice, Service,
+    accounts::service_at_the_beginning_of,
     network::{Verdict, Way},
     until, within_patience,
 };
@@ -154,24 +155,10 @@ async fn messages_go_on_when_nothing_ephemeral_gets_through() {
 /// More than an account may send in a minute, however the count begins, and fewer than close its connection.
 const FLOOD: u64 = 170;
 
-/// Waits for the next minute of the clock unless this one still has as much as `needed`: the bounds begin anew with it.
-async fn within_one_minute(needed: Duration) {
-    const MINUTE: Duration = Duration::from_secs(60);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a test waits by the clock of the machine"
-    )]
-    let gone = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % MINUTE.as_secs();
-    let left = MINUTE - Duration::from_secs(gone);
-    if left < needed {
-        tokio::time::sleep(left).await;
-    }
-}
-
 /// I15: who says too much is not heard any more, and its messages are.
 #[tokio::test]
 async fn i15_a_flood_is_dropped_and_leaves_the_messages_of_its_account_alone() {
-    let service = Service::start().await;
+    let service = service_at_the_beginning_of(60).await;
     let (to, from) = (
         RawDevice::register(&service, 1).await,
         RawDevice::register(&service, 1).await,
@@ -181,7 +168,6 @@ async fn i15_a_flood_is_dropped_and_leaves_the_messages_of_its_account_alone() {
     let sealed = waxwing_client::wire::bytes::to_base64(&[7; 97]);
     let device = json!({"device": 1, "registration": to.device.registration, "sealed": sealed});
     let frame = json!({"action": "ephemeral", "account": to.account(), "devices": [device]}).to_string();
-    within_one_minute(Duration::from_secs(20)).await;
     // From the 113th to the 144th on, as the count begins, they are dropped; the 64th dropped one would close the connection.
     let mut received = 0;
     for _ in 0..FLOOD {

@@ -69,6 +69,13 @@ pub enum Outcome {
     Broken,
 }
 
+impl Outcome {
+    /// [`Kept`](Self::Kept) if every promise was, and else [`Broken`](Self::Broken).
+    fn of(kept: bool) -> Self {
+        if kept { Self::Kept } else { Self::Broken }
+    }
+}
+
 /// Why a command could not run to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {

@@ -29,7 +29,8 @@ pub struct Ledger<Id> {
     shown: Vec<Vec<Shown<Id>>>,
     /// What each device has shown at least once.
     seen: Vec<BTreeSet<Id>>,
-    accepted: BTreeSet<Id>,
+    /// When the service first said of a message that it is accepted.
+    accepted: BTreeMap<Id, Instant>,
 }
 
 /// One message, as it was handed to its sender's device.
@@ -141,7 +142,7 @@ impl<Id: Copy + Ord> Ledger<Id> {
             sent: Vec::new(),
             shown: Vec::new(),
             seen: Vec::new(),
-            accepted: BTreeSet::new(),
+            accepted: BTreeMap::new(),
         }
     }
 
@@ -158,14 +159,17 @@ impl<Id: Copy + Ord> Ledger<Id> {
         self.sent.push(sent);
     }
 
-    /// Every message that was sent.
-    pub fn messages(&self) -> impl Iterator<Item = &Sent<Id>> {
-        self.sent.iter()
+    /// When each accepted message was sent and when it was accepted.
+    pub fn acceptances(&self) -> impl Iterator<Item = (Instant, Instant)> {
+        let sent = self.sent.iter();
+        sent.filter_map(|sent| Some((sent.at, *self.accepted.get(&sent.id)?)))
     }
 
     /// Records that the service accepted a message, and says whether it is the first time.
-    pub fn accepted(&mut self, id: Id) -> bool {
-        self.accepted.insert(id)
+    pub fn accepted(&mut self, id: Id, at: Instant) -> bool {
+        let is_first = !self.accepted.contains_key(&id);
+        self.accepted.entry(id).or_insert(at);
+        is_first
     }
 
     /// Records that `device` showed a message, and says whether it is the first time.
@@ -213,7 +217,7 @@ impl<Id: Copy + Ord> Ledger<Id> {
         let sum = |count: fn(&DeviceAudit) -> usize| by_device.iter().map(count).sum();
         Audit {
             sent: self.sent.len(),
-            accepted: sent.keys().filter(|id| self.accepted.contains(id)).count(),
+            accepted: sent.keys().filter(|id| self.accepted.contains_key(id)).count(),
             expected: sum(|device| device.expected),
             delivered: sum(|device| device.delivered),
             lost: sum(|device| device.lost),
@@ -333,7 +337,7 @@ mod tests {
                 measured: to.clone(),
                 to,
             });
-            self.ledger.accepted(id);
+            self.ledger.accepted(id, self.start);
         }
 
         fn show(&mut self, id: u32, from: DeviceNumber, on: DeviceNumber) {

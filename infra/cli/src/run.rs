@@ -45,8 +45,6 @@ pub struct State {
     /// In the order of their numbers.
     devices: Vec<Watched>,
     by_address: BTreeMap<DeviceAddress, DeviceNumber>,
-    /// When each message was first told to be accepted.
-    accepted_at: BTreeMap<MessageId, Instant>,
 }
 
 /// One device of the run.
@@ -105,7 +103,6 @@ impl Run {
                 ledger: Ledger::new(),
                 devices: Vec::new(),
                 by_address: BTreeMap::new(),
-                accepted_at: BTreeMap::new(),
             }),
             changed: watch::Sender::new(()),
         })
@@ -167,7 +164,7 @@ impl Run {
     /// Records that the service accepted a message, whoever tells: the event is gone with a client that was dropped,
     /// its store is not.
     pub fn accepted(&self, id: MessageId) {
-        self.lock().ledger.accepted(id);
+        self.lock().ledger.accepted(id, Instant::now());
     }
 
     /// Says which devices are to show what `device` sends.
@@ -326,12 +323,6 @@ impl State {
         self.devices.iter().map(|watched| watched.sent).sum()
     }
 
-    /// When each accepted message was sent and when it was accepted.
-    pub fn acceptances(&self) -> impl Iterator<Item = (Instant, Instant)> {
-        let sent = self.ledger.messages();
-        sent.filter_map(|sent| Some((sent.at, *self.accepted_at.get(&sent.id)?)))
-    }
-
     /// How many messages were accepted.
     pub fn accepted(&self) -> usize {
         self.devices.iter().map(|watched| watched.accepted).sum()
@@ -397,8 +388,7 @@ impl State {
                 }
             }
             Event::Accepted { message } => {
-                watched.accepted += usize::from(self.ledger.accepted(message));
-                self.accepted_at.entry(message).or_insert_with(Instant::now);
+                watched.accepted += usize::from(self.ledger.accepted(message, Instant::now()));
             }
             Event::Handshake {
                 initiated: true,

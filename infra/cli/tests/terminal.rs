@@ -198,6 +198,15 @@ fn on_a_screen(arguments: &[String]) -> Terminal {
     Terminal::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// Alice on a screen, who writes to Bob, and Bob line by line. Both are connected.
+fn alice_with_bob(run: impl Fn(&'static str, &[&str]) -> Vec<String>) -> (Terminal, Shell) {
+    let mut bob = line_by_line(&run("bob", &[]));
+    bob.until("Connected.");
+    let alice = on_a_screen(&run("alice", &["--to", "bob"]));
+    alice.sees(" connected ");
+    (alice, bob)
+}
+
 fn line_by_line(arguments: &[String]) -> Shell {
     Shell::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -216,10 +225,7 @@ fn a_new_device_declines_what_the_first_offers_and_takes_it_later() {
     let directory = tempfile::tempdir().unwrap();
     let (service, ready) = service("0");
     let run = |name, more: &[&str]| chat(directory.path(), &ready, name, more);
-    let mut bob = line_by_line(&run("bob", &[]));
-    bob.until("Connected.");
-    let alice = on_a_screen(&run("alice", &["--to", "bob"]));
-    alice.sees(" connected ");
+    let (alice, mut bob) = alice_with_bob(run);
     alice.types("Before the laptop.\r");
     bob.until("alice: Before the laptop.");
 
@@ -326,10 +332,7 @@ fn what_is_no_command_is_sent_nowhere_line_by_line_and_on_a_screen() {
     let directory = tempfile::tempdir().unwrap();
     let (service, ready) = service("0");
     let run = |name, more: &[&str]| chat(directory.path(), &ready, name, more);
-    let mut bob = line_by_line(&run("bob", &[]));
-    bob.until("Connected.");
-    let alice = on_a_screen(&run("alice", &["--to", "bob"]));
-    alice.sees(" connected ");
+    let (alice, mut bob) = alice_with_bob(run);
     alice.types("/etc/hosts\r");
     let refused = alice.sees("/etc/hosts is no command");
     assert!(refused.contains("› /etc/hosts"), "{refused}");

@@ -215,11 +215,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, CostError> {
         measured: &model.measured,
         local_ms: &local_ms,
     })?;
-    Ok(if exceeding.is_empty() {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(exceeding.is_empty()))
 }
 
 async fn measurement(args: &Args, console: &Console) -> Result<Measurement, CostError> {

@@ -111,9 +111,5 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, CrashTableErr
         open,
         cases: &cases,
     })?;
-    Ok(if broken.is_empty() {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(broken.is_empty()))
 }

@@ -130,11 +130,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, DemoError> {
     let report = Report::new(parts, evidence.verdict());
     report.tell(console);
     console.result(&report)?;
-    Ok(if report.passed {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(report.passed))
 }
 
 /// Everything that takes part.

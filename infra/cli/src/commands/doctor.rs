@@ -97,10 +97,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, DoctorError> 
     };
     let examination = examine(&order, console).await;
     console.result(&examination)?;
-    Ok(match examination.healthy {
-        true => Outcome::Kept,
-        false => Outcome::Broken,
-    })
+    Ok(Outcome::of(examination.healthy))
 }
 
 /// Examines a service. Prints each finding as it is made.

@@ -258,9 +258,5 @@ fn report(found: &[Found], console: &Console) -> Result<Outcome, InterleaveError
         broken,
         found,
     })?;
-    Ok(if broken == 0 {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(broken == 0))
 }

@@ -63,7 +63,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ModelError> {
     drop(progress);
     let kept = models.iter().all(Checked::is_as_expected);
     console.result(&Report { kept, models })?;
-    Ok(if kept { Outcome::Kept } else { Outcome::Broken })
+    Ok(Outcome::of(kept))
 }
 
 fn tell(checked: &Checked, console: &Console) {

@@ -119,11 +119,7 @@ pub(super) async fn run(args: &Args, console: &Console) -> Result<Outcome, Chaos
     }
     report.tell(console);
     console.result(&report)?;
-    Ok(if report.passed {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(report.passed))
 }
 
 /// Everything that takes part, but the devices.

@@ -100,11 +100,7 @@ pub(super) async fn run(args: &Args, factors: &[f64], console: &Console) -> Resu
     }
     report.tell(console);
     console.result(&report)?;
-    Ok(if report.passed {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(report.passed))
 }
 
 /// What is offered to whom.
@@ -224,7 +220,7 @@ impl Offering<'_> {
     fn latencies(&self, since: Instant) -> Result<Latency, LoadError> {
         let mut latencies = Latencies::new()?;
         self.crowd.run.look(|state| {
-            let accepted = state.acceptances();
+            let accepted = state.ledger().acceptances();
             let later = accepted.filter(|(sent, _)| *sent >= since);
             later.for_each(|(sent, accepted)| latencies.record(accepted.saturating_duration_since(sent)));
         });

@@ -43,11 +43,7 @@ pub(super) async fn run(args: Args, console: &Console) -> Result<Outcome, LoadEr
     runner.shutdown().await;
     report.tell(console);
     console.result(&report)?;
-    Ok(if report.passed {
-        Outcome::Kept
-    } else {
-        Outcome::Broken
-    })
+    Ok(Outcome::of(report.passed))
 }
 
 /// Figures at one moment.

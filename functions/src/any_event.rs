@@ -1,6 +1,11 @@
 //! Any event: what a function says to events that are wrong in any way. Each begins as a sample and is changed, in its
-//! fields, in its body's, or in the bytes of its body. Nothing breaks off; what is refused is refused with a typed answer
-//! that repeats nothing of what came. `PROPTEST_CASES` says how many.
+//! fields, in its body's, in the bytes of its body, or in the claims of its token, which is then signed as the device would.
+//! Nothing breaks off; what is refused is refused with a typed answer that repeats nothing of what came.
+//! `PROPTEST_CASES` says how many.
+
+mod tokens;
+
+use std::sync::{Arc, atomic::AtomicU64};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
@@ -9,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Map, Value, json};
-use waxwing_backend::{Backend, Clock, Config};
+use waxwing_backend::{Backend, Clock, Config, authorize::AuthorizeError};
 use waxwing_wire::{ClientFrame, Problem, ServiceFrame, limits::MAX_MESSAGE_BYTES};
 
 use crate::{
@@ -44,11 +49,12 @@ enum TextEdit {
 }
 
 /// What is wrong with an event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Changes {
     event: Vec<Edit>,
     body: Vec<Edit>,
     text: Vec<TextEdit>,
+    claims: Vec<Edit>,
     token: Vec<TextEdit>,
     base64: bool,
 }
@@ -90,13 +96,15 @@ fn any_changes() -> impl Strategy<Value = Changes> {
         vec(any_edit(), 0..3),
         vec(any_edit(), 0..4),
         vec(any_text_edit(), 0..2),
-        vec(any_text_edit(), 0..2),
+        prop_oneof![3 => Just(Vec::new()), 1 => vec(tokens::any_edit(), 1..3)],
+        prop_oneof![3 => Just(Vec::new()), 1 => vec(any_text_edit(), 1..2)],
         any::<bool>(),
     );
-    changes.prop_map(|(event, body, text, token, base64)| Changes {
+    changes.prop_map(|(event, body, text, claims, token, base64)| Changes {
         event,
         body,
         text,
+        claims,
         token,
         base64,
     })
@@ -159,11 +167,19 @@ fn edit_text(text: &mut String, edit: &TextEdit) {
 }
 
 impl Changes {
+    /// The claims of the token.
+    fn claims(&self) -> Value {
+        let mut changed = tokens::claims();
+        self.claims.iter().for_each(|change| edit(&mut changed, change));
+        changed
+    }
+
     fn of(&self, function: &str) -> Value {
         let mut event = sample(function);
         for place in ["/headers/authorization", "/headers/Authorization"] {
-            if let Some(Value::String(token)) = event.pointer_mut(place) {
-                self.token.iter().for_each(|change| edit_text(token, change));
+            if let Some(Value::String(header)) = event.pointer_mut(place) {
+                *header = format!("Bearer {}", tokens::signed(&self.claims()));
+                self.token.iter().for_each(|change| edit_text(header, change));
             }
         }
         if event["body"].is_string() && function != "reject" {
@@ -190,14 +206,18 @@ fn encode(event: &mut Map<String, Value>) {
     }
 }
 
-/// AWS that knows nothing and agrees to everything.
+/// AWS that knows the devices of one account and nothing else, and agrees to everything.
 #[derive(Debug)]
 struct Agreeable;
 
 impl HttpConnector for Agreeable {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let body = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
-        let answer = HttpResponse::new(200_u16.try_into().unwrap(), SdkBody::from(body));
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let body = match tokens::item_of_device(&request) {
+            Some(item) if target.ends_with(".GetItem") => json!({ "Item": item }),
+            _ => json!({ "Items": [], "Count": 0, "ScannedCount": 0 }),
+        };
+        let answer = HttpResponse::new(200_u16.try_into().unwrap(), SdkBody::from(body.to_string()));
         HttpConnectorFuture::ready(Ok(answer))
     }
 }
@@ -213,7 +233,8 @@ fn agreeable_backend() -> Backend {
             _ => "set".to_owned(),
         })
     };
-    Backend::seeded(&Config::read(lookup).unwrap(), Clock::system(), Some(client), 1)
+    let clock = Clock::standing(Arc::new(AtomicU64::new(tokens::NOW)));
+    Backend::seeded(&Config::read(lookup).unwrap(), clock, Some(client), 1)
 }
 
 /// Every run of letters and digits that is this long, anywhere in the event.
@@ -303,6 +324,19 @@ proptest! {
                 prop_assert_eq!(ClientFrame::parse(&printed), Ok(frame));
             }
         }
+    }
+}
+
+/// So that what is changed in an event is read, and not refused for its token already.
+#[tokio::test]
+async fn nothing_that_is_not_changed_is_refused_for_its_token() {
+    let unchanged = Changes::default();
+    let refused = AuthorizeError::Refused.to_string();
+    for function in FUNCTIONS {
+        let said = invoke(function.name, &agreeable_backend(), unchanged.of(function.name)).await;
+        let reply = said.unwrap_or_else(|error| panic!("{}: {error:?}", function.name));
+        let text = reply["body"].as_str().unwrap_or_default();
+        assert!(!text.contains(&refused), "{}: {reply}", function.name);
     }
 }
 

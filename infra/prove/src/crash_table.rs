@@ -71,13 +71,21 @@ struct Played {
     violations: Vec<Violation>,
 }
 
-/// Every single fault: situation after situation, on as many threads as there are processors. Blocks.
+/// How many situations there are.
+pub fn situations(only: Option<&str>) -> usize {
+    scenarios(only).count()
+}
+
+/// Every single fault: situation after situation, on as many threads as there are processors. Blocks. Says each time that
+/// one is `done`.
 ///
 /// # Errors
 /// [`Trouble`]: a scenario cannot be played.
-pub fn single_faults(only: Option<&str>) -> Result<Vec<Case>, Trouble> {
+pub fn single_faults(only: Option<&str>, done: impl Fn() + Sync) -> Result<Vec<Case>, Trouble> {
     let tried = on_every_processor(scenarios(only).collect(), |scenario| {
-        in_paused_time(single_faults_in(scenario))?
+        let cases = in_paused_time(single_faults_in(scenario))??;
+        done();
+        Ok(cases)
     })?;
     Ok(tried.concat())
 }
@@ -117,11 +125,16 @@ pub async fn control(control: Control, function: &str) -> Result<Vec<Violation>,
 }
 
 /// Pairs of faults, one in the first delivery and one in the second, in an order that follows from `seed`, until
-/// `time` is over.
+/// `time` is over. Says after each how many were tried.
 ///
 /// # Errors
 /// [`Trouble`]: a scenario cannot be played.
-pub async fn double_faults(only: Option<&str>, seed: u64, time: Duration) -> Result<Vec<Case>, Trouble> {
+pub async fn double_faults(
+    only: Option<&str>,
+    seed: u64,
+    time: Duration,
+    tried: impl Fn(usize),
+) -> Result<Vec<Case>, Trouble> {
     let mut pairs = Vec::new();
     let mut references = BTreeMap::new();
     for (number, scenario) in scenarios(only).enumerate() {
@@ -134,7 +147,8 @@ pub async fn double_faults(only: Option<&str>, seed: u64, time: Duration) -> Res
     }
     pairs.shuffle(&mut StdRng::seed_from_u64(seed));
     let (started, mut cases) = (Instant::now(), Vec::new());
-    for (number, scenario, pair) in pairs {
+    for (done, (number, scenario, pair)) in pairs.into_iter().enumerate() {
+        tried(done);
         if started.elapsed() > time {
             break;
         }

@@ -9,7 +9,8 @@ use std::{
 use crate::Trouble;
 
 /// Runs what tries faults, on a clock of its own that stands still whenever something is done: what the SDK and the
-/// service wait between attempts takes no time. Blocks.
+/// service wait between attempts takes no time. Nothing yields because it has done much, which would change the order of
+/// calls by chance. Blocks.
 ///
 /// # Errors
 /// [`Trouble`]: the operating system gave no runtime.
@@ -19,7 +20,7 @@ pub fn in_paused_time<F: Future>(future: F) -> Result<F::Output, Trouble> {
         .start_paused(true)
         .build();
     let runtime = runtime.map_err(|error| Trouble(error.to_string()))?;
-    Ok(runtime.block_on(future))
+    Ok(runtime.block_on(tokio::task::unconstrained(future)))
 }
 
 /// Does `work` on each item, on as many threads as there are processors. Returns what came of them in the items' order.

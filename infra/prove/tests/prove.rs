@@ -10,7 +10,7 @@ const COMMITTED: &str = include_str!("../../../docs/crash-table.md");
 /// I1, I2, I5, I6, I10, I12, I14: whatever goes wrong at whichever call, they hold.
 #[test]
 fn every_single_fault_keeps_every_promise_and_the_table_says_so() {
-    let cases = single_faults(None).unwrap();
+    let cases = single_faults(None, || ()).unwrap();
     let broken: Vec<_> = cases.iter().filter(|case| !case.violations.is_empty()).collect();
     assert!(broken.is_empty(), "{broken:#?}");
     assert_eq!(

@@ -113,12 +113,15 @@ impl Meter {
     /// A call of `caller` to a table consumed capacity, in read and write units.
     pub fn record_capacity(&self, caller: &str, table: &str, operation: &str, read: f64, write: f64) {
         let mut tables = lock(&self.tables);
-        let by_table = existing_or_new(&mut tables, caller);
-        let by_operation = existing_or_new(by_table, table);
-        let counts = existing_or_new(by_operation, operation);
-        counts.calls += 1;
-        counts.read_units += read;
-        counts.write_units += write;
+        in_entry(&mut tables, caller, |by_table| {
+            in_entry(by_table, table, |by_operation| {
+                in_entry(by_operation, operation, |counts| {
+                    counts.calls += 1;
+                    counts.read_units += read;
+                    counts.write_units += write;
+                });
+            });
+        });
     }
 
     /// A WebSocket message of `bytes` payload bytes passed; one from a client that was let in.
@@ -195,7 +198,7 @@ impl Meter {
     }
 
     fn update(&self, function: &str, change: impl FnOnce(&mut FunctionUse)) {
-        change(existing_or_new(&mut lock(&self.functions), function));
+        in_entry(&mut lock(&self.functions), function, change);
     }
 }
 
@@ -310,8 +313,9 @@ impl MeterSnapshot {
                 .and_then(|o| o.get(operation));
             let change = now.since(before.unwrap_or(&TableUse::default()));
             if change.calls > 0 {
-                existing_or_new(existing_or_new(&mut tables, caller), table)
-                    .insert(operation.to_owned(), change);
+                let by_table = tables.entry(caller.to_owned()).or_default();
+                let by_operation = by_table.entry(table.to_owned()).or_default();
+                by_operation.insert(operation.to_owned(), change);
             }
         }
         MeterSnapshot {
@@ -410,8 +414,12 @@ fn calls(tables: &TableUses) -> impl Iterator<Item = (&str, &str, &str, &TableUs
     })
 }
 
-fn existing_or_new<'a, T: Default>(map: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
-    map.entry(name.to_owned()).or_default()
+/// Changes what has this name; what is met for the first time begins with nothing.
+fn in_entry<T: Default>(map: &mut BTreeMap<String, T>, name: &str, change: impl FnOnce(&mut T)) {
+    match map.get_mut(name) {
+        Some(existing) => change(existing),
+        None => change(map.entry(name.to_owned()).or_default()),
+    }
 }
 
 fn steps(bytes: usize, step: usize) -> u64 {

@@ -68,7 +68,7 @@ use aws_sdk_sns as sns;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use aws_types::SdkConfig;
+use aws_types::{SdkConfig, sdk_config::StalledStreamProtectionConfig};
 use waxwing_wire::limits::MAX_EPHEMERALS_PER_MINUTE;
 
 pub use clock::Clock;
@@ -231,6 +231,8 @@ fn sdk_config(config: &Config, http_client: Option<SharedHttpClient>) -> SdkConf
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts.build())
+        // It would end a request that stands still for five seconds; an attempt never lasts so long.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()));
     sdk.set_http_client(http_client);
     sdk.build()

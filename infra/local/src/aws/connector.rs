@@ -35,18 +35,27 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let front = self.front.clone();
         HttpConnectorFuture::new(async move {
-            let (parts, body) = as_user_error(request.try_into_http1x())?.into_parts();
-            let body = match body.bytes() {
-                Some(bytes) => Bytes::copy_from_slice(bytes),
-                None => as_user_error(body.collect().await)?.to_bytes(),
-            };
-            let response = front.exchange(http::Request::from_parts(parts, body)).await;
+            let response = front.exchange(received(request).await?).await;
             let broken =
                 || ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
-            let response = response.ok_or_else(broken)?;
-            as_user_error(HttpResponse::try_from(response.map(SdkBody::from)))
+            returned(response.ok_or_else(broken)?)
         })
     }
+}
+
+/// The SDK's request as a server gets it.
+pub(super) async fn received(request: HttpRequest) -> Result<http::Request<Bytes>, ConnectorError> {
+    let (parts, body) = as_user_error(request.try_into_http1x())?.into_parts();
+    let body = match body.bytes() {
+        Some(bytes) => Bytes::copy_from_slice(bytes),
+        None => as_user_error(body.collect().await)?.to_bytes(),
+    };
+    Ok(http::Request::from_parts(parts, body))
+}
+
+/// A server's answer as the SDK gets it.
+pub(super) fn returned(response: http::Response<Bytes>) -> Result<HttpResponse, ConnectorError> {
+    as_user_error(HttpResponse::try_from(response.map(SdkBody::from)))
 }
 
 fn as_user_error<T, E>(result: Result<T, E>) -> Result<T, ConnectorError>

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::aws::answer::{AwsError, Shape};
 use crate::aws::callers::{Caller, Callers, Credential};
@@ -169,6 +169,12 @@ impl AwsFront {
     }
 }
 
+/// The operation of DynamoDB that a request with these headers is for.
+pub(super) fn operation(headers: &HeaderMap) -> Option<&str> {
+    let target = headers.get(TARGET)?.to_str().ok()?;
+    target.strip_prefix(dynamodb::TARGET_PREFIX)
+}
+
 /// Which service a request is for.
 #[derive(Debug, PartialEq, Eq)]
 enum Service {
@@ -180,12 +186,7 @@ enum Service {
 
 impl Service {
     fn of(request: &Request<Bytes>) -> Self {
-        if let Some(target) = request
-            .headers()
-            .get(TARGET)
-            .and_then(|value| value.to_str().ok())
-            && let Some(operation) = target.strip_prefix(dynamodb::TARGET_PREFIX)
-        {
+        if let Some(operation) = operation(request.headers()) {
             return Self::DynamoDb {
                 operation: operation.to_owned(),
             };

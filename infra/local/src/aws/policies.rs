@@ -77,6 +77,9 @@ struct Rules {
 #[derive(Debug)]
 struct Rule {
     action: String,
+    /// The action in lower case: actions are compared without regard to case (IAM user guide, "IAM JSON policy elements:
+    /// Action").
+    pattern: String,
     resource: String,
     used: AtomicBool,
 }
@@ -179,13 +182,14 @@ impl Policies {
     fn check(&self, function: &str, action: &str, resource: &str) -> Result<(), String> {
         let none = Rules::default();
         let rules = self.functions.get(function).unwrap_or(&none);
-        let refused = if rules.deny.iter().any(|rule| rule.covers(action, resource)) {
+        let asked = action.to_ascii_lowercase();
+        let refused = if rules.deny.iter().any(|rule| rule.covers(&asked, resource)) {
             "with an explicit deny"
         } else {
             let mut fitting = rules
                 .allow
                 .iter()
-                .filter(|rule| rule.covers(action, resource))
+                .filter(|rule| rule.covers(&asked, resource))
                 .peekable();
             if fitting.peek().is_some() {
                 fitting.for_each(|rule| rule.used.store(true, Ordering::Relaxed));
@@ -210,6 +214,7 @@ impl Rules {
             for action in &statement.action {
                 side.extend(statement.resource.iter().map(|resource| Rule {
                     action: action.clone(),
+                    pattern: action.to_ascii_lowercase(),
                     resource: resource.clone(),
                     used: AtomicBool::new(false),
                 }));
@@ -220,10 +225,9 @@ impl Rules {
 }
 
 impl Rule {
-    /// Actions are compared without regard to case (IAM user guide, "IAM JSON policy elements: Action").
+    /// Whether it is about this action, in lower case, on this resource.
     fn covers(&self, action: &str, resource: &str) -> bool {
-        let (pattern, action) = (self.action.to_ascii_lowercase(), action.to_ascii_lowercase());
-        matches(pattern.as_bytes(), action.as_bytes())
+        matches(self.pattern.as_bytes(), action.as_bytes())
             && matches(self.resource.as_bytes(), resource.as_bytes())
     }
 }

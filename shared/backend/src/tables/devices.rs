@@ -205,20 +205,26 @@ impl Devices {
 
     async fn query(&self, account: AccountId, as_of_now: bool) -> Result<Vec<DeviceRecord>, Fault> {
         let request = self.database.client().query().table_name(&self.table);
-        let items = request
+        let request = request
             .key_condition_expression(IN_ACCOUNT)
             .expression_attribute_values(":account", binary(account.to_bytes()))
-            .consistent_read(as_of_now)
-            .into_paginator()
-            .items()
-            .send()
-            .try_collect()
-            .await
-            .map_err(|error| Fault::of("Query Devices", &error))?;
-        Ok(items
-            .iter()
-            .map(|found| read(account, found))
-            .collect::<Result<_, _>>()?)
+            .consistent_read(as_of_now);
+        let (mut records, mut read_on_after) = (Vec::new(), None);
+        loop {
+            let page = request
+                .clone()
+                .set_exclusive_start_key(read_on_after)
+                .send()
+                .await;
+            let page = page.map_err(|error| Fault::of("Query Devices", &error))?;
+            for found in page.items() {
+                records.push(read(account, found)?);
+            }
+            read_on_after = page.last_evaluated_key;
+            if read_on_after.is_none() {
+                return Ok(records);
+            }
+        }
     }
 
     /// The part of a transaction that adds a device if its address is free.

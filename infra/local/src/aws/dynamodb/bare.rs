@@ -1,14 +1,23 @@
 //! The same puts, reads and deletes as functions made, done again straight against the engine: no SDK, no HTTP, no
-//! function, no thread in between. What the way costs beyond its database is the difference.
+//! function, no thread in between. What the way costs beyond its database is the difference. The same engine is an HTTP
+//! client of the SDK as well, so that what the SDK costs can be told apart from what Waxwing adds.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use dynoxide::storage_backend::SystemClock;
 
 use super::operations::Call;
 use super::storage::{Opened, Storage};
-use super::tables;
+use super::{answered, tables};
+use crate::aws::connector::{received, returned};
+use crate::aws::front;
 use crate::cloud::CloudError;
 use crate::template::TableSpec;
 
@@ -32,6 +41,11 @@ impl Recorded {
     /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
+    }
+
+    /// Those that are kept: the operation's name, and its request in JSON.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.calls.iter().map(|(call, body)| (call.name(), body.as_ref()))
     }
 
     /// How many calls there were, kept or not.
@@ -68,8 +82,9 @@ impl Recorder {
     }
 }
 
-/// An engine in memory with a template's tables, and nothing around it.
-pub struct Bare(Opened);
+/// An engine in memory with a template's tables, and nothing around it. Cheap to clone: all clones are the same one.
+#[derive(Clone)]
+pub struct Bare(Arc<Opened>);
 
 impl Bare {
     /// Opens it. Blocks.
@@ -81,7 +96,7 @@ impl Bare {
         for table in tables {
             tables::make(&opened.database, table)?;
         }
-        Ok(Self(opened))
+        Ok(Self(Arc::new(opened)))
     }
 
     /// Does the calls again, one after the other. Blocks. Their outcomes are those they had, and are dropped.
@@ -89,5 +104,30 @@ impl Bare {
         for (call, body) in &recorded.calls {
             let _ = call.run(&self.0.database, body);
         }
+    }
+}
+
+impl HttpClient for Bare {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Bare {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let this = self.clone();
+        HttpConnectorFuture::new(async move {
+            let request = received(request).await?;
+            let call = front::operation(request.headers()).and_then(Call::named);
+            let call = call.ok_or_else(|| ConnectorError::user("this is no operation of DynamoDB".into()))?;
+            let (outcome, _) = call.run(&this.0.database, request.body());
+            returned(answered(outcome))
+        })
+    }
+}
+
+impl std::fmt::Debug for Bare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bare").finish_non_exhaustive()
     }
 }

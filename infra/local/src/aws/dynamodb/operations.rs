@@ -21,7 +21,12 @@ use serde::de::DeserializeOwned;
 
 /// An operation, ready to run.
 #[derive(Clone, Copy)]
-pub struct Call(fn(&Database, &[u8]) -> Outcome);
+pub struct Call {
+    name: &'static str,
+    run: Run,
+}
+
+type Run = fn(&Database, &[u8]) -> Outcome;
 
 /// What an operation came to: the answer, and what it consumed, which a failed condition does too.
 pub type Outcome = (Result<Vec<u8>, DynoxideError>, Vec<Units>);
@@ -40,10 +45,13 @@ pub struct Units {
 impl Call {
     /// The operation of this name, the part of `X-Amz-Target` after the dot.
     pub fn named(name: &str) -> Option<Self> {
-        CALLS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, call)| *call)
+        let known = CALLS.iter().find(|(known, _)| *known == name);
+        known.map(|&(name, run)| Self { name, run })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.name
     }
 
     /// Every name there is.
@@ -53,14 +61,14 @@ impl Call {
 
     /// Does it. Blocks.
     pub fn run(self, database: &Database, body: &[u8]) -> Outcome {
-        (self.0)(database, body)
+        (self.run)(database, body)
     }
 }
 
 /// An operation on items, with the side its plain capacity figure belongs to.
 macro_rules! metered {
     ($request:ty, $method:ident, $side:expr) => {
-        Call(|database, body| {
+        |database, body| {
             let mut request: $request = match decode(body) {
                 Ok(request) => request,
                 Err(error) => return (Err(error), Vec::new()),
@@ -76,14 +84,14 @@ macro_rules! metered {
                 }
                 Err(error) => (Err(error), Vec::new()),
             }
-        })
+        }
     };
 }
 
 /// A write of one item, whose condition may fail.
 macro_rules! conditional {
     ($request:ty, $method:ident) => {
-        Call(|database, body| {
+        |database, body| {
             let mut request: $request = match decode(body) {
                 Ok(request) => request,
                 Err(error) => return (Err(error), Vec::new()),
@@ -102,21 +110,21 @@ macro_rules! conditional {
                 }
                 Err(error) => failed_write(error, table, item_wanted),
             }
-        })
+        }
     };
 }
 
 /// An operation on tables, which consumes nothing.
 macro_rules! unmetered {
     ($method:ident) => {
-        Call(|database, body| {
+        |database, body| {
             let response = decode(body).and_then(|request| database.$method(request));
             (response.and_then(|response| encode(&response)), Vec::new())
-        })
+        }
     };
 }
 
-const CALLS: &[(&str, Call)] = &[
+const CALLS: &[(&str, Run)] = &[
     (
         "BatchGetItem",
         metered!(BatchGetItemRequest, batch_get_item, Side::Read),

@@ -59,8 +59,15 @@ pub enum StorageError {
 /// An open database, and the lock on its directory.
 pub struct Opened {
     pub(crate) database: Database,
-    // After the database: unlocked only when its files are closed.
-    _lock: Option<File>,
+    /// None in memory. After the database: unlocked only when its files are closed.
+    lock: Option<File>,
+}
+
+impl Opened {
+    /// Whether nothing of it is in files.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.lock.is_none()
+    }
 }
 
 impl Storage {
@@ -75,7 +82,7 @@ impl Storage {
         match self {
             Self::Memory => Ok(Opened {
                 database: Database::memory_with_clock(clock)?,
-                _lock: None,
+                lock: None,
             }),
             Self::Directory(path) => open_directory(path),
             Self::FastDirectory(path) => {
@@ -103,7 +110,7 @@ fn open_directory(path: &Path) -> Result<Opened, StorageError> {
     let name = file.to_str().ok_or_else(|| StorageError::Path(path.to_owned()))?;
     Ok(Opened {
         database: Database::new(name)?,
-        _lock: Some(lock),
+        lock: Some(lock),
     })
 }
 

@@ -1,5 +1,5 @@
-//! The binary with all functions: built by Cargo from this workspace, in the profile of everything else here (dependencies
-//! optimised), so that nothing is compiled twice.
+//! The binary with all functions: built by Cargo from this workspace, in the profile of this one, so that figures of a
+//! release build are not those of unoptimised functions, and a development build compiles nothing twice.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -85,6 +85,9 @@ fn build(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
     let mut child = command.spawn().map_err(no_cargo)?;
     let artifacts = child.stdout.take();
     // Both ends are read at once: either pipe may fill up.

@@ -96,10 +96,16 @@ fn change(file: &Path, statement: &str) {
     store.execute_batch(statement).unwrap();
 }
 
+/// The phone of a new person, connected, with its store in this file.
+async fn registered_in(service: &Service, file: &Path) -> Phone {
+    let phone = Phone::registered_as(reopened(&in_file(service, file)).await, service).await;
+    phone.client.connect();
+    phone
+}
+
 /// A phone with so many messages that it sent long ago.
 async fn with_a_past(service: &Service, file: &Path, bob: &Phone, count: usize) -> Phone {
-    let mut phone = Phone::registered_as(reopened(&in_file(service, file)).await, service).await;
-    phone.client.connect();
+    let mut phone = registered_in(service, file).await;
     talk(&phone, bob, 2).await;
     phone.client.clone().close().await.unwrap();
     // As many copies of the one it sent, each under an id and at a place of its own.
@@ -171,8 +177,7 @@ async fn of_the_last_days_only_those_come() {
     let service = Service::start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("phone.db");
-    let mut phone = Phone::registered_as(reopened(&in_file(&service, &file)).await, &service).await;
-    phone.client.connect();
+    let mut phone = registered_in(&service, &file).await;
     let bob = Phone::of_a_new_person(&service).await;
     talk(&phone, &bob, 12).await;
     phone.client.clone().close().await.unwrap();
@@ -348,6 +353,82 @@ async fn a_device_that_is_revoked_while_it_takes_is_told_of_and_one_can_decline(
     assert_eq!(ended(&mut on_phone).await, HistoryEnd::DeviceGone);
 }
 
+#[tokio::test]
+async fn what_is_missing_in_the_middle_comes_to_its_place_with_a_second_history_also_in_pages() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("laptop.db");
+    let phone = Phone::of_a_new_person(&service).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 30).await;
+    let mut laptop = phone
+        .link_another_as(reopened(&in_file(&service, &file)).await)
+        .await;
+    give(&phone, &laptop, HistoryChoice::All).await;
+    for number in 0..6 {
+        bob.say(&phone, &format!("live {number}")).await;
+        laptop.until_shown(&bob, 31 + number).await;
+        phone.until_shown(&bob, 31 + number).await;
+    }
+    // Old ones, live ones and the newest are not there any more.
+    laptop.client.clone().close().await.unwrap();
+    change(
+        &file,
+        "CREATE TEMP TABLE lost AS SELECT id FROM (SELECT id, row_number() OVER (ORDER BY position) AS n FROM messages)
+             WHERE n IN (1, 5, 6, 7, 20, 32, 33, 36);
+         DELETE FROM timeline WHERE message IN (SELECT id FROM lost);
+         DELETE FROM messages WHERE id IN (SELECT id FROM lost);",
+    );
+    laptop.client = reopened(&in_file(&service, &file)).await;
+    laptop.client.connect();
+    assert_eq!(laptop.shown(&bob).len(), 28);
+    give(&phone, &laptop, HistoryChoice::Days(2)).await;
+    assert_eq!(laptop.texts(&bob), phone.texts(&bob));
+    let (mut paged, mut before) = (Vec::new(), None);
+    loop {
+        let page = laptop.client.page(bob.account(), before, 5).unwrap();
+        let Some(first) = page.first() else { break };
+        before = Some(first.position);
+        paged.splice(0..0, page.into_iter().map(|message| message.text));
+    }
+    assert_eq!(paged, phone.texts(&bob));
+    bob.say(&phone, "and on").await;
+    laptop.until_shown(&bob, 37).await;
+    assert_eq!(laptop.texts(&bob).last().unwrap(), "and on");
+}
+
+#[tokio::test]
+async fn a_receipt_that_reaches_the_new_device_before_the_history_is_not_lost() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("phone.db");
+    let mut phone = registered_in(&service, &file).await;
+    let bob = Phone::of_a_new_person(&service).await;
+    talk(&phone, &bob, 3).await;
+    let laptop = phone.link_another(&service).await;
+    // Bob hears of the laptop, and reads.
+    laptop.say(&bob, "from the laptop").await;
+    bob.until_shown(&phone, 4).await;
+    let newest = bob.shown(&phone).last().unwrap().position;
+    bob.client.mark_read(phone.account(), newest).await.unwrap();
+    let read = |phone: &Phone, count: usize| {
+        let shown = phone.shown(&bob).into_iter();
+        let read = shown.filter(|message| message.state == MessageState::Read);
+        read.count() == count
+    };
+    until("the receipt, on both", async || {
+        read(&phone, 3) && read(&laptop, 1)
+    })
+    .await;
+    // As it would be had the phone's been lost.
+    phone.client.clone().close().await.unwrap();
+    change(&file, "UPDATE messages SET state = 3 WHERE state = 8");
+    phone.client = reopened(&in_file(&service, &file)).await;
+    phone.client.connect();
+    give(&phone, &laptop, HistoryChoice::All).await;
+    assert!(read(&phone, 0) && read(&laptop, 3), "{:?}", laptop.shown(&bob));
+}
+
 /// X40: what only own devices may say is refused of anybody else, with its reason, and holds nothing up.
 #[tokio::test]
 async fn x40_a_chunk_of_somebody_else_is_refused() {
@@ -355,8 +436,7 @@ async fn x40_a_chunk_of_somebody_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mallory.db");
     let phone = Phone::of_a_new_person(&service).await;
-    let mut mallory = Phone::registered_as(reopened(&in_file(&service, &file)).await, &service).await;
-    mallory.client.connect();
+    let mut mallory = registered_in(&service, &file).await;
     mallory.say(&phone, "hello").await;
     phone.until_shown(&mallory, 1).await;
     let mut on_phone = phone.client.observe().await.unwrap();

@@ -1,12 +1,15 @@
 //! Limits: how many requests an account makes, and how many one-time prekeys of an account are handed out.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use futures_util::future::join_all;
 use reqwest::Method;
 use scenarios::{
-    RawDevice,
+    RawDevice, Service,
     accounts::{answer, service_at_the_beginning_of},
 };
 use serde_json::{Value, json};
+use waxwing_local::runner::RunnerConfig;
 
 /// I15, R9: with one instance of each function at most 512 + 15 requests pass in a minute; others are not touched, and
 /// the next minute is a new one.
@@ -156,4 +159,46 @@ async fn x09_one_claimer_cannot_spend_the_targets_budget() {
     for _ in 0..35 {
         assert_eq!(socket.request(own.clone()).await["type"], "bundles");
     }
+}
+
+/// I3: whoever is refused asks again, and has to know that the others are not to be asked again.
+#[tokio::test]
+async fn i3_a_refusal_of_the_gateway_fails_one_request_and_neither_the_others_nor_the_connection() {
+    const AT_ONCE: u64 = 20;
+    let mut config = RunnerConfig::default();
+    for (name, value) in [("RequestsPerSecond", "1"), ("RequestBurst", "8")] {
+        config.parameters.insert(name.to_owned(), value.to_owned());
+    }
+    let service = Service::start_with(config).await;
+    let device = RawDevice::register(&service, 0).await;
+    let mut socket = device.connect().await;
+    for request in 1..=AT_ONCE {
+        let frame = json!({"action": "receive", "request": 100 + request});
+        socket.send_text(frame.to_string()).await;
+    }
+    let (mut answered, mut refused) = (BTreeSet::new(), 0);
+    for _ in 0..AT_ONCE {
+        let frame = socket.next_json().await;
+        if frame["message"] == "Too Many Requests" {
+            assert!(frame["request"].is_null(), "it names none: {frame}");
+            refused += 1;
+        } else {
+            assert_eq!(frame["type"], "page", "{frame}");
+            assert!(
+                answered.insert(frame["request"].as_u64().unwrap()),
+                "answered twice: {frame}"
+            );
+        }
+    }
+    assert!(
+        refused > 0 && answered.len() >= 7,
+        "{refused} refused, {answered:?} answered"
+    );
+    // What was let in is the beginning: nothing that was let in is lost behind what was refused.
+    assert!(
+        (101..=107).all(|request| answered.contains(&request)),
+        "{answered:?}"
+    );
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(socket.request(json!({"action": "receive"})).await["type"], "page");
 }

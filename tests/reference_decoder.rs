@@ -58,7 +58,7 @@ fn another_implementation_opens_the_handshakes_and_conversations() {
     assert!(count(&counts, "post_quantum_steps") >= 2, "{counts}");
     assert!(count(&counts, "ephemeral") >= 6, "{counts}");
     assert!(
-        count(&counts, "kinds_of_bodies") >= 8 && count(&counts, "bodies") >= 13,
+        count(&counts, "kinds_of_bodies") >= 9 && count(&counts, "bodies") >= 14,
         "{counts}"
     );
     assert!(

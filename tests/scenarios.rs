@@ -7,6 +7,7 @@ mod bad_input;
 mod bindings;
 mod claim_race;
 mod connection_life;
+mod copied_store;
 mod device_list;
 mod directory_changes;
 mod expired;

@@ -3,9 +3,12 @@
 //! It forwards the opening handshake with its token and every message both ways, and asks for a verdict on
 //! each. So a story can lose exactly one reply or one ack.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::{SinkExt, StreamExt};
@@ -20,7 +23,10 @@ use tokio_tungstenite::{
         http::{HeaderValue, header::AUTHORIZATION},
     },
 };
-use waxwing_client::Endpoints;
+use waxwing_client::{
+    Endpoints,
+    wire::{ClientFrame, Envelope, RequestId, ack::AckRequest},
+};
 
 /// What happens to a message on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +39,9 @@ pub enum Verdict {
     Cut,
     /// It arrives, and the connection is cut behind it.
     PassThenCut,
+    /// To the client: the envelopes in it are acked in the client's name, and arrive a moment later. So it looks as if the
+    /// client acked before it stored.
+    AckThenPass,
 }
 
 /// Which way a message goes.
@@ -43,6 +52,12 @@ pub enum Way {
     /// To the client.
     ToClient,
 }
+
+/// The request of an ack that no client sent. Clients count theirs up from the lowest.
+const FORGED: RequestId = RequestId::MAX;
+
+/// How long what was acked takes to arrive.
+const BETWEEN_ACK_AND_ARRIVAL: Duration = Duration::from_millis(100);
 
 type Judge = Arc<Mutex<dyn FnMut(Way, &Value) -> Verdict + Send>>;
 
@@ -128,14 +143,24 @@ async fn carry(stream: TcpStream, upstream: String, judge: Judge) {
             message = service.next() => (Way::ToClient, message),
         };
         let Some(Ok(message)) = message else { return };
+        let frame = match &message {
+            Message::Text(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+            _ => Value::Null,
+        };
+        if way == Way::ToClient && frame["request"] == FORGED.get() {
+            continue;
+        }
         let verdict = match &message {
-            Message::Text(text) => {
-                let frame = serde_json::from_str(text).unwrap_or(Value::Null);
-                (judge.lock().unwrap())(way, &frame)
-            }
+            Message::Text(_) => (judge.lock().unwrap())(way, &frame),
             _ => Verdict::Pass,
         };
-        if matches!(verdict, Verdict::Pass | Verdict::PassThenCut) {
+        if let (Verdict::AckThenPass, Some(ack)) = (verdict, ack_of(&frame)) {
+            if service.send(ack).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(BETWEEN_ACK_AND_ARRIVAL).await;
+        }
+        if !matches!(verdict, Verdict::Lose | Verdict::Cut) {
             let carried = match way {
                 Way::ToService => service.send(message).await,
                 Way::ToClient => client.send(message).await,
@@ -148,4 +173,15 @@ async fn carry(stream: TcpStream, upstream: String, judge: Judge) {
             return;
         }
     }
+}
+
+/// The ack of the envelopes in a frame, if there are any.
+fn ack_of(frame: &Value) -> Option<Message> {
+    let envelopes: Vec<Envelope> = serde_json::from_value(frame["envelopes"].clone()).ok()?;
+    let ids: Vec<_> = envelopes.into_iter().map(|envelope| envelope.id).collect();
+    if ids.is_empty() {
+        return None;
+    }
+    let ack = ClientFrame::Ack(AckRequest { request: FORGED, ids });
+    Some(Message::text(serde_json::to_string(&ack).unwrap()))
 }

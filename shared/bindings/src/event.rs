@@ -31,7 +31,7 @@ pub enum Event {
         /// Why.
         reason: FailureReason,
     },
-    /// Kept. Something came that could not be read. It stands in the way of nothing.
+    /// Kept. Something came that could not be read. It stands in the way of nothing, and is asked for where that may help.
     Undecryptable {
         /// The sending device.
         device: DeviceAddress,
@@ -426,6 +426,8 @@ pub enum UndecryptableReason {
     Replayed,
     /// It did not authenticate.
     NotAuthentic,
+    /// The key under its number was used for another envelope: its sender may run from a copy of its store.
+    UsedNumber,
     /// It comes so late that its key was deleted.
     TooOld,
     /// It is further ahead of what was received than a session allows.
@@ -451,6 +453,7 @@ impl From<client::UndecryptableReason> for UndecryptableReason {
             Unreadable::PrekeyGone => Self::PrekeyGone,
             Unreadable::Replayed => Self::Replayed,
             Unreadable::NotAuthentic => Self::NotAuthentic,
+            Unreadable::UsedNumber => Self::UsedNumber,
             Unreadable::TooOld => Self::TooOld,
             Unreadable::TooFarAhead => Self::TooFarAhead,
             Unreadable::TooManyOpenings => Self::TooManyOpenings,

@@ -45,6 +45,8 @@ pub enum HistoryEnd {
     Stopped,
     /// The other device is not in the account any more. What was taken stays.
     DeviceGone,
+    /// This device could not read what the other one gives: one of the two runs a newer version. What was taken stays.
+    Unreadable,
 }
 
 impl From<client::HistoryEnd> for HistoryEnd {
@@ -52,6 +54,7 @@ impl From<client::HistoryEnd> for HistoryEnd {
         match end {
             client::HistoryEnd::Complete => Self::Complete,
             client::HistoryEnd::DeviceGone => Self::DeviceGone,
+            client::HistoryEnd::Unreadable => Self::Unreadable,
             client::HistoryEnd::Stopped | _ => Self::Stopped,
         }
     }

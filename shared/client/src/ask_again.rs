@@ -4,7 +4,7 @@
 //! else can ask in its name. That device still knows what it used the latest numbers of each channel for, and sends the
 //! messages for people once more, each with the id and the number that it had; of what was not for people it says just
 //! that. What was read meanwhile, or comes twice, is stored once. Who was asked and has forgotten says nothing, and the
-//! gap stays.
+//! gap stays. What came and could not be read is [asked for by its id](crate::ask_for).
 //!
 //! Both sides keep a budget: whoever leaves gaps on purpose does not make this device write without end, and whoever
 //! asks without end is not answered.
@@ -17,16 +17,17 @@ use waxwing_protocol::{
     Body,
     content::{Again, AskAgain, MAX_ASKED},
 };
-use waxwing_wire::{AccountId, MessageId};
+use waxwing_wire::{AccountId, DeviceAddress, MessageId};
 
 use crate::{
     events::{Effects, Event},
     store::{
         StoreError,
-        asks::{self, Asker},
+        asks::{self, Asker, SentMessage},
         directory,
         outbox::{self, Control, Matter},
         peers::{self, PeerId},
+        received,
     },
 };
 
@@ -41,6 +42,19 @@ const MAX_ASKS: u64 = 16;
 
 /// What [`MAX_ASKS`] counts for.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
+
+impl SentMessage {
+    /// The message once more.
+    pub(crate) fn again(self, sequence: u64) -> Again {
+        Again {
+            sequence,
+            message: self.message.to_bytes(),
+            sent_at_millis: self.sent_at_millis,
+            conversation: self.conversation.to_bytes(),
+            text: Some(self.text),
+        }
+    }
+}
 
 /// Remembers what a number of the channel to a device was used for.
 pub(crate) fn sent(
@@ -83,13 +97,8 @@ pub(crate) fn leave(
             let Some((first, last)) = asks::take_missing(tx, peer, MAX_ASKED)? else {
                 break;
             };
-            let control = Control {
-                message: MessageId::new(now_millis, rng),
-                recipient: address.account,
-                made_at_millis: now_millis,
-                body: Body::AskAgain(AskAgain { first, last }),
-                concerns: Some(peer),
-            };
+            let ask = Body::AskAgain(AskAgain { first, last });
+            let control = Control::new(rng, now_millis, address.account, ask, Some(peer));
             outbox::append_control(tx, &control)?;
         }
     }
@@ -113,13 +122,7 @@ pub(crate) fn answer(
             continue;
         };
         let again = match sent {
-            Some(sent) => Again {
-                sequence,
-                message: sent.message.to_bytes(),
-                sent_at_millis: sent.sent_at_millis,
-                conversation: sent.conversation.to_bytes(),
-                text: Some(sent.text),
-            },
+            Some(sent) => sent.again(sequence),
             None => Again {
                 sequence,
                 message: MessageId::new(now_millis, rng).to_bytes(),
@@ -128,17 +131,17 @@ pub(crate) fn answer(
                 text: None,
             },
         };
-        let control = Control {
-            message: MessageId::new(now_millis, rng),
-            recipient: account,
-            made_at_millis: now_millis,
-            body: Body::Again(again),
-            concerns: Some(peer),
-        };
+        let control = Control::new(rng, now_millis, account, Body::Again(again), Some(peer));
         outbox::append_control(tx, &control)?;
         effects.send = true;
     }
     Ok(effects)
+}
+
+/// Sessions with a device were replaced: what it was asked for in those before may not have reached it.
+pub(crate) fn anew(tx: &Transaction<'_>, device: DeviceAddress, peer: PeerId) -> Result<(), StoreError> {
+    asks::ask_anew(tx, peer)?;
+    received::ask_anew(tx, device)
 }
 
 /// A number of a channel came after it was reported as missing.
@@ -153,7 +156,8 @@ pub(crate) fn found(tx: &Transaction<'_>, peer: PeerId, sequence: u64) -> Result
     Ok(effects)
 }
 
-fn budget(now_millis: u64) -> (u64, u64) {
+/// How many requests there may be since when, for [`asks::take_ask`]. Those by number and those by id count together.
+pub(crate) fn budget(now_millis: u64) -> (u64, u64) {
     let period = u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX);
     (MAX_ASKS, now_millis.saturating_sub(period))
 }
@@ -361,13 +365,7 @@ mod tests {
                 conversation: account(2).to_bytes(),
                 text: Some("unasked".to_owned()),
             };
-            let control = Control {
-                message: MessageId::new(now, rng),
-                recipient: account(2),
-                made_at_millis: now,
-                body: Body::Again(again),
-                concerns: None,
-            };
+            let control = Control::new(rng, now, account(2), Body::Again(again), None);
             outbox::append_control(tx, &control)
         });
         let again = alice.leave();

@@ -166,9 +166,9 @@ pub(crate) fn show(
     effects: &mut Effects,
 ) -> Result<(), StoreError> {
     if let Some(message) = message {
-        let place = timeline::append_received(tx, message)?;
+        let (position, place) = timeline::append_received(tx, message)?;
         read_state::placed(tx, message, place)?;
-        effects.grew(place);
+        effects.grew(position);
     }
     Ok(())
 }

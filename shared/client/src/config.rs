@@ -86,6 +86,9 @@ pub struct Timings {
     pub backoff_first: Duration,
     /// No retry waits longer. Default 60 s.
     pub backoff_longest: Duration,
+    /// While the connection lives, what was refused for want of room waits no longer, nor than `backoff_longest`. Short,
+    /// because the others that wait give way as well. Default 15 s.
+    pub request_backoff_longest: Duration,
     /// A connection that lived this long was a good one: the next retry begins at `backoff_first` again.
     /// Default 30 s.
     pub stable_after: Duration,
@@ -134,6 +137,7 @@ impl Default for Timings {
         Self {
             backoff_first: Duration::from_millis(500),
             backoff_longest: Duration::from_secs(60),
+            request_backoff_longest: Duration::from_secs(15),
             stable_after: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(15),
@@ -149,5 +153,12 @@ impl Default for Timings {
             unauthorized_wait: Duration::from_secs(5 * 60),
             taken_over_wait: Duration::from_secs(15 * 60),
         }
+    }
+}
+
+impl Timings {
+    /// No request on a living connection waits longer before it is made again, unless the service asks for it.
+    pub(crate) fn longest_between_requests(&self) -> Duration {
+        self.request_backoff_longest.min(self.backoff_longest)
     }
 }

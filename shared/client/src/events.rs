@@ -67,7 +67,8 @@ pub enum Event {
         reason: FailureReason,
     },
     /// Kept. An envelope that could not be read. It was recorded without its content and acked, so that what
-    /// follows it is not held up.
+    /// follows it is not held up. Its sender is asked for it where that may help; then [`Message`](Self::Message) tells
+    /// what it said.
     Undecryptable {
         /// The envelope.
         envelope: EnvelopeId,
@@ -203,10 +204,14 @@ pub enum Event {
         /// The number in its channel.
         sequence: u64,
     },
-    /// An envelope came that was dealt with before: its ack was late or lost. It is acked again, and nothing is shown.
+    /// An envelope came that was dealt with before. It is acked again, and nothing is shown.
     CameAgain {
         /// The envelope.
         envelope: EnvelopeId,
+        /// How it came this time.
+        way: Way,
+        /// What had become of its ack by then.
+        ack: AckProgress,
     },
     /// Envelopes were deleted from the own mailbox.
     Acked {
@@ -272,6 +277,26 @@ pub enum Event {
     },
 }
 
+/// How an envelope comes to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The service posted it to the open connection.
+    Delivered,
+    /// It was in a page of the mailbox.
+    Read,
+}
+
+/// What became of an ack so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckProgress {
+    /// It has not left, or was refused and has not left again.
+    Waiting,
+    /// It left and was not answered.
+    UnderWay,
+    /// It was answered; or that was before the client was opened, which does not know.
+    Answered,
+}
+
 /// Why a message will not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
@@ -314,6 +339,10 @@ pub enum UndecryptableReason {
     /// It did not authenticate.
     #[error("it did not authenticate")]
     NotAuthentic,
+    /// The key under its number was used for another envelope. Its sender goes on with an older state of its store, which was
+    /// copied or restored; or somebody repeats what was sent before.
+    #[error("its number was used before; its sender may run from a copy of its store")]
+    UsedNumber,
     /// It comes so late that its key was deleted.
     #[error("it comes so late that its key was deleted")]
     TooOld,
@@ -422,6 +451,8 @@ pub(crate) struct Effects {
     pub(crate) ask: bool,
     /// There is more to send.
     pub(crate) send: bool,
+    /// This device is not in its account any more.
+    pub(crate) removed: bool,
 }
 
 impl Effects {
@@ -441,5 +472,6 @@ impl Effects {
         self.grew = self.grew.max(other.grew);
         self.ask |= other.ask;
         self.send |= other.send;
+        self.removed |= other.removed;
     }
 }

@@ -56,6 +56,7 @@
 //! values. Everything that waits is in `connection`.
 
 mod ask_again;
+mod ask_for;
 mod channel;
 mod client;
 mod clock;
@@ -65,6 +66,7 @@ mod devices;
 mod directory;
 mod ephemeral;
 pub mod events;
+mod frames;
 mod history;
 pub mod keys;
 mod linking;
@@ -97,7 +99,9 @@ mod under_way;
 pub use client::Client;
 pub use config::{ClientConfig, Durability, Endpoints, StoreLocation, Timings};
 pub use devices::{DevicesError, OwnDevice};
-pub use events::{DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason};
+pub use events::{
+    AckProgress, DisconnectReason, Event, Events, FailureReason, ResetCause, UndecryptableReason, Way,
+};
 pub use history::{
     HistoryChoice, HistoryEnd, HistoryError, HistoryId, HistoryIdError, HistoryStage, HistoryState,
 };

@@ -23,9 +23,10 @@ use waxwing_wire::{
 use zeroize::Zeroizing;
 
 use crate::{
-    ask_again, clock,
+    ask_again, ask_for, clock,
     directory::{self as directory_logic, Plan},
     events::{Effects, Event, FailureReason, ResetCause},
+    frames::Packing,
     history,
     messages::MessageState,
     person, receipts, resets,
@@ -164,22 +165,25 @@ pub(crate) struct Prepared {
     pub(crate) next_receipt: Option<u64>,
 }
 
-/// Encrypts what may leave now.
+/// Encrypts what may leave now and finds a place in the frames that are left.
 pub(crate) fn prepare(
     tx: &Transaction<'_>,
     rng: &mut impl CryptoRng,
     me: &Me,
     mut under_way: UnderWay,
+    mut room: Packing,
     now_millis: u64,
 ) -> Result<Prepared, StoreError> {
+    resets::leave(tx, rng, now_millis)?;
     ask_again::leave(tx, rng, now_millis)?;
+    ask_for::leave(tx, rng, now_millis)?;
     person::leave(tx, rng, now_millis)?;
     history::leave(tx, rng, now_millis)?;
     let mut prepared = Prepared {
         next_receipt: receipts::leave(tx, rng, now_millis)?,
         ..Prepared::default()
     };
-    for recipient in outbox::recipients(tx)? {
+    'recipients: for recipient in outbox::recipients(tx)? {
         let entries = outbox::entries_to(tx, recipient, Some(WINDOW))?;
         let accounts = accounts(tx, me, recipient, now_millis)?;
         for (index, entry) in entries.iter().enumerate() {
@@ -199,13 +203,15 @@ pub(crate) fn prepare(
                 prepared.learn.extend(unknown);
                 break;
             }
+            let outgoing = outgoing(tx, me.address().account, &accounts, entry)?;
+            if room.place(&outgoing.message).is_none() {
+                break 'recipients;
+            }
             under_way.leave(recipient, entry.id);
             if let Matter::Message(row) = entry.matter {
                 messages::raise(tx, row, MessageState::Sent)?;
             }
-            prepared
-                .outgoing
-                .push(outgoing(tx, me.address().account, &accounts, entry)?);
+            prepared.outgoing.push(outgoing);
         }
     }
     prepared.learn.retain(|account| !under_way.is_blocked(*account));
@@ -513,7 +519,7 @@ mod tests {
         let (me, now) = (alice.me.clone(), alice.now);
         let rng = &mut alice.rng;
         let crashed: Result<(), StoreError> = alice.store.write_now(|tx| {
-            prepare(tx, rng, &me, UnderWay::default(), now)?;
+            prepare(tx, rng, &me, UnderWay::default(), Packing::up_to(usize::MAX), now)?;
             Err(StoreError::Damaged("crash before the commit"))
         });
         assert!(crashed.is_err());

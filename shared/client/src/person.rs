@@ -11,7 +11,7 @@ use waxwing_protocol::{
     Body,
     content::{MAX_CONTACTS, Person},
 };
-use waxwing_wire::{AccountId, MessageId};
+use waxwing_wire::AccountId;
 
 use crate::{
     receipts::{self, ReceiptSettings},
@@ -139,13 +139,7 @@ fn tell(
         read_receipts: wanted.read,
         contacts: contacts.iter().map(|contact| contact.to_bytes()).collect(),
     };
-    let control = Control {
-        message: MessageId::new(now_millis, rng),
-        recipient: own,
-        made_at_millis: now_millis,
-        body: Body::Person(person),
-        concerns: peer,
-    };
+    let control = Control::new(rng, now_millis, own, Body::Person(person), peer);
     outbox::append_control(tx, &control)
 }
 

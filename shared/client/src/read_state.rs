@@ -52,13 +52,7 @@ pub(crate) fn read_here(
             message: message.to_bytes(),
         },
     };
-    let control = Control {
-        message: MessageId::new(now_millis, rng),
-        recipient: own,
-        made_at_millis: now_millis,
-        body: Body::ReadState(state),
-        concerns: None,
-    };
+    let control = Control::new(rng, now_millis, own, Body::ReadState(state), None);
     outbox::append_control(tx, &control)?;
     Ok(true)
 }
@@ -230,13 +224,7 @@ mod tests {
             },
         };
         alice.write(|tx, rng| {
-            let control = Control {
-                message: MessageId::new(now, rng),
-                recipient: account(2),
-                made_at_millis: now,
-                body: Body::ReadState(state),
-                concerns: None,
-            };
+            let control = Control::new(rng, now, account(2), Body::ReadState(state), None);
             outbox::append_control(tx, &control)
         });
         let carried = alice.leave();

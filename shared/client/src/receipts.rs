@@ -24,7 +24,7 @@ use crate::{
     messages::MessageState,
     read_state,
     store::{
-        StoreError, messages,
+        StoreError, early_receipts, messages,
         outbox::{self, Control},
         receipts, settings,
     },
@@ -101,20 +101,21 @@ pub(crate) fn leave(
             if messages.is_empty() {
                 break;
             }
-            let control = Control {
-                message: MessageId::new(now_millis, rng),
-                recipient: account,
-                made_at_millis: now_millis,
-                body: Body::Receipt(Receipt { stage, messages }),
-                concerns: None,
-            };
+            let control = Control::new(
+                rng,
+                now_millis,
+                account,
+                Body::Receipt(Receipt { stage, messages }),
+                None,
+            );
             outbox::append_control(tx, &control)?;
         }
     }
     receipts::next_due(tx)
 }
 
-/// A contact tells of messages that this account sent it. What it was not sent is passed over.
+/// A contact tells of messages that this account sent it. What it was not sent is passed over; what is not here yet may still
+/// come, from the own device that sent it.
 pub(crate) fn take(
     tx: &Transaction<'_>,
     us: AccountId,
@@ -125,12 +126,15 @@ pub(crate) fn take(
         Stage::Delivered => MessageState::Delivered,
         Stage::Read => MessageState::Read,
     };
-    let mut told = Vec::new();
+    let (mut told, mut early) = (Vec::new(), Vec::new());
     for (device, message) in named(us, receipt) {
         if messages::raise_named(tx, (device, message), from, state)? {
             told.push(message);
+        } else if !messages::exists(tx, device, message)? {
+            early.push((device, message));
         }
     }
+    early_receipts::remember(tx, from, &early, state)?;
     let mut effects = Effects::default();
     if !told.is_empty() {
         effects.tell(Event::Receipt {
@@ -348,13 +352,7 @@ mod tests {
         let mut send = |body: Body| {
             let (now, to) = (alice.now, bob.account());
             alice.write(|tx, rng| {
-                let control = Control {
-                    message: MessageId::new(now, rng),
-                    recipient: to,
-                    made_at_millis: now,
-                    body,
-                    concerns: None,
-                };
+                let control = Control::new(rng, now, to, body, None);
                 outbox::append_control(tx, &control)
             });
             for outgoing in alice.prepare(UnderWay::default()).outgoing {

@@ -15,15 +15,15 @@ use waxwing_protocol::{
 use waxwing_wire::{AccountId, DeviceAddress, Envelope, EnvelopeId, MessageId};
 
 use crate::{
-    ask_again,
+    ask_again, ask_for,
     channel::{self, Place},
-    events::{Effects, Event, ResetCause, UndecryptableReason},
+    events::{Effects, Event, UndecryptableReason},
     history,
     messages::MessageState,
     person, read_state, receipts, resets,
     sessions::{self, DecryptFailure, Me, Opened, Settled},
     store::{
-        StoreError, asks, channels, directory, lists,
+        StoreError, asks, channels, directory, early_receipts, lists,
         messages::{self, MessageRow, NewMessage},
         peers::{self, PeerId},
         received, settings,
@@ -36,6 +36,8 @@ use crate::{
 pub(crate) enum Received {
     /// When the transaction is committed it may be acked.
     Dealt(Effects),
+    /// The same: it was dealt with before.
+    CameAgain,
     /// A device that is not on the own list says that it is one of ours. Fetch the list and come again.
     AskForOwnList,
 }
@@ -50,11 +52,7 @@ pub(crate) fn envelope(
     now_millis: u64,
 ) -> Result<Received, StoreError> {
     if received::contains(tx, envelope.id)? {
-        let mut effects = Effects::default();
-        effects.tell(Event::CameAgain {
-            envelope: envelope.id,
-        });
-        return Ok(Received::Dealt(effects));
+        return Ok(Received::CameAgain);
     }
     let from = envelope.id.from;
     // Who may tell us what we wrote elsewhere is decided by the list alone, before a key is used up (attack X40).
@@ -77,9 +75,11 @@ fn open(
         Err(DecryptFailure::Unreadable(reason)) => {
             let mut effects = bury(tx, envelope.id, reason, now_millis)?;
             // Not for a repetition.
-            effects.send = effects.grew.is_some()
-                && resets::may_help(reason)
-                && resets::request(tx, rng, from, ResetCause::Unreadable, now_millis)?;
+            if effects.grew.is_some() && resets::may_help(reason) {
+                // One that is on no list known here yet is asked once it is.
+                received::ask_for(tx, envelope.id)?;
+                effects.send = resets::unreadable(tx, rng, from, now_millis)?;
+            }
             return Ok(effects);
         }
         Err(DecryptFailure::Store(error)) => return Err(error),
@@ -91,10 +91,14 @@ fn open(
         Ok(content) => Some(content.sequence),
         Err(error) => error.sequence(),
     };
+    let unreadable = content.as_ref().err().copied();
     let settled = sessions::settle(tx, from, sender, now_millis)?;
     received::insert(tx, envelope.id, now_millis)?;
     received::unbury(tx, envelope.id)?;
     let (standing, mut effects) = greet(tx, from, settled)?;
+    let may_be_of_a_history = from.account == me.address().account
+        && standing == Standing::Listed
+        && unreadable.is_some_and(DecodeError::may_be_of_a_history);
     if let Some(sequence) = sequence {
         effects.merge(bear_witness(tx, from, settled.peer, (sequence, &plaintext))?);
     }
@@ -102,6 +106,9 @@ fn open(
         Ok(message) => store(tx, rng, me, (envelope.id, settled), &message, now_millis)?,
         Err(reason) => {
             let mut refused = bury(tx, envelope.id, reason, now_millis)?;
+            if may_be_of_a_history {
+                refused.merge(history::unreadable(tx, settled.peer)?);
+            }
             if let Some(sequence) = sequence {
                 refused.merge(channel::arrive(tx, settled.peer, sequence, None, now_millis)?);
             }
@@ -212,10 +219,19 @@ pub(crate) fn keep(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Option<
     if messages::exists(tx, new.from, new.id)? {
         return Ok(None);
     }
+    insert(tx, new).map(Some)
+}
+
+/// Stores one of which is known that it is not there. One of this account that a receipt came before is as far as that says.
+pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<MessageRow, StoreError> {
+    let row = messages::insert(tx, new)?;
     if new.own {
         settings::add_contact(tx, new.conversation)?;
+        if let Some(state) = early_receipts::take(tx, new.conversation, (new.from, new.id))? {
+            messages::raise(tx, row, state)?;
+        }
     }
-    messages::insert(tx, new).map(Some)
+    Ok(row)
 }
 
 /// Notes that the sender of a message that was stored is to be told. Returns whether it is.
@@ -257,6 +273,7 @@ fn obey(
         Body::History(said) if own => history::obey(tx, me, (id, settled.peer), said, now_millis),
         Body::Person(said) if own => person::take(tx, said).map(|()| Effects::default()),
         Body::AskAgain(ask) => ask_again::answer(tx, rng, (id.from.account, settled.peer), *ask, now_millis),
+        Body::AskFor(ask) => ask_for::answer(tx, rng, (id.from.account, settled.peer), ask, now_millis),
         Body::Again(again) => store_again(tx, rng, me, (id, settled), again, now_millis),
         // Nothing, what only own devices may say, and kinds that this version can decode and does not obey.
         _ => Ok(Effects::default()),
@@ -280,13 +297,20 @@ fn store_again(
     ) else {
         return Ok(Effects::default());
     };
-    if (!own && to != us) || !asks::is_missing(tx, settled.peer, again.sequence)? {
+    let letter = EnvelopeId { message, from };
+    let was_unreadable = received::is_asked_for(tx, letter)?;
+    let was_missing = asks::is_missing(tx, settled.peer, again.sequence)?;
+    if (!own && to != us) || !(was_missing || was_unreadable) {
         return Ok(Effects::default());
     }
-    let mut effects = ask_again::found(tx, settled.peer, again.sequence)?;
     let Some(text) = &again.text else {
-        return Ok(effects);
+        return ask_again::found(tx, settled.peer, again.sequence);
     };
+    if was_unreadable {
+        received::unbury(tx, letter)?;
+        received::insert(tx, letter, now_millis)?;
+    }
+    let channel = channels::load(tx, settled.peer)?;
     let new = NewMessage {
         id: message,
         from,
@@ -295,12 +319,13 @@ fn store_again(
         sent_at_millis: again.sent_at_millis,
         text,
         own,
-        late: true,
+        late: channel.place(again.sequence) == Place::Late,
         unconfirmed: None,
         state: MessageState::Received,
     };
     let row = keep(tx, &new)?;
-    channel::show(tx, row, &mut effects)?;
+    // What could not be read may be the next: then nothing was missing, and it has its place.
+    let mut effects = channel::arrive(tx, settled.peer, again.sequence, row, now_millis)?;
     effects.send |= row.is_some() && is_to_be_told(tx, rng, me, &new, now_millis)?;
     Ok(effects)
 }
@@ -432,9 +457,7 @@ mod tests {
         bob.receive_all(&sent);
         for _ in 0..2 {
             bob.reopen();
-            let envelope = sent[0].envelope.id;
-            let told = bob.receive(&sent[0].envelope).events;
-            assert_eq!(told, [Event::CameAgain { envelope }]);
+            assert_eq!(bob.receive_once(&sent[0].envelope, false), Received::CameAgain);
         }
         assert_eq!(bob.texts(), ["once"]);
         assert_eq!(bob.told().len(), 1);
@@ -514,7 +537,7 @@ mod tests {
         };
         bob.receive(&replayed);
         assert_eq!(bob.texts(), ["once"]);
-        assert_eq!(reasons(&bob), [UndecryptableReason::Replayed]);
+        assert_eq!(reasons(&bob), [UndecryptableReason::UsedNumber]);
     }
 
     #[test]

@@ -7,13 +7,16 @@
 //! What cannot be decrypted is a suspicion, which whoever is on the way can bring about; so a device makes and takes
 //! no more resets than the protocol's budget (attack X28). Only a device on the list that its owner signed is
 //! answered with one: with others no session is opened.
+//!
+//! A new session makes readable what follows. What could not be read is [asked for](crate::ask_again).
 
 use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::Body;
-use waxwing_wire::{DeviceAddress, MessageId};
+use waxwing_wire::DeviceAddress;
 
 use crate::{
+    ask_again,
     events::{Effects, Event, ResetCause, UndecryptableReason},
     sessions::Settled,
     store::{
@@ -28,10 +31,14 @@ use crate::{
 pub(crate) fn may_help(reason: UndecryptableReason) -> bool {
     use UndecryptableReason as Reason;
     match reason {
-        Reason::NoSession | Reason::PrekeyGone | Reason::NotAuthentic | Reason::TooFarAhead => true,
+        Reason::NoSession
+        | Reason::PrekeyGone
+        | Reason::NotAuthentic
+        | Reason::UsedNumber
+        | Reason::TooOld
+        | Reason::TooFarAhead => true,
         Reason::Malformed
         | Reason::Replayed
-        | Reason::TooOld
         | Reason::UnknownContent
         | Reason::TooManyOpenings
         | Reason::Unlisted
@@ -56,16 +63,53 @@ pub(crate) fn request(
     {
         return Ok(false);
     }
-    let reset = Control {
-        message: MessageId::new(now_millis, rng),
-        recipient: device.account,
-        made_at_millis: now_millis,
-        body: Body::Reset(cause.into()),
-        concerns: Some(known.peer),
-    };
+    let reset = Control::new(
+        rng,
+        now_millis,
+        device.account,
+        Body::Reset(cause.into()),
+        Some(known.peer),
+    );
     outbox::append_control(tx, &reset)?;
     sessions::retire_all(tx, known.peer, now_millis)?;
+    peers::owe_reset(tx, known.peer, false)?;
+    ask_again::anew(tx, device, known.peer)?;
     Ok(true)
+}
+
+/// Something of a device could not be read that a new session helps against: there is one as soon as the budget allows.
+/// Returns whether: not where it is no device to write to.
+pub(crate) fn unreadable(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    device: DeviceAddress,
+    now_millis: u64,
+) -> Result<bool, StoreError> {
+    let Some(known) = directory::device(tx, device)? else {
+        return Ok(false);
+    };
+    if !request(tx, rng, device, ResetCause::Unreadable, now_millis)?
+        && !outbox::is_resetting(tx, known.peer)?
+    {
+        peers::owe_reset(tx, known.peer, true)?;
+    }
+    Ok(true)
+}
+
+/// Makes the resets that the budget did not allow before.
+pub(crate) fn leave(
+    tx: &Transaction<'_>,
+    rng: &mut impl CryptoRng,
+    now_millis: u64,
+) -> Result<(), StoreError> {
+    for (peer, device) in peers::owed_resets(tx)? {
+        if directory::device(tx, device)?.is_some_and(|listed| listed.peer == peer) {
+            request(tx, rng, device, ResetCause::Unreadable, now_millis)?;
+        } else {
+            peers::owe_reset(tx, peer, false)?;
+        }
+    }
+    Ok(())
 }
 
 /// The other side says in a session that it replaces the others. Beyond the budget that retires nothing.
@@ -77,10 +121,14 @@ pub(crate) fn obey(
     now_millis: u64,
 ) -> Result<Effects, StoreError> {
     let mut effects = Effects::default();
+    // It could not read something of ours, which may have been a request.
+    ask_again::anew(tx, from, settled.peer)?;
+    effects.send = true;
     if peers::take_reset(tx, settled.peer, Resetter::Them, now_millis)? {
         // Where two resets cross, both sessions stay, and the rule for two opened at once decides.
         let ours = peers::reset_in(tx, settled.peer)?;
         sessions::retire_others(tx, settled.peer, &settled.session, ours, now_millis)?;
+        peers::owe_reset(tx, settled.peer, false)?;
         effects.tell(Event::SessionReset {
             peer: from,
             initiated: false,
@@ -94,58 +142,20 @@ pub(crate) fn obey(
 mod tests {
     use proptest::prelude::*;
     use waxwing_protocol::management::{MAX_RESETS_PER_DAY, MIN_RESET_INTERVAL_MILLIS};
-    use waxwing_wire::{Ciphertext, Envelope, EnvelopeId};
+    use waxwing_wire::{Ciphertext, Envelope, EnvelopeId, MessageId};
 
     use super::*;
     use crate::{
-        directory::Plan,
-        testing::{NOW, Party, account},
+        testing::{NOW, Party, account, acquainted, exchange, flush},
         under_way::UnderWay,
     };
 
     /// Two devices that have heard each other.
     fn pair() -> (Party, Party) {
-        let mut alice = Party::on_disk(account(1), 1, 11);
-        let mut bob = Party::on_disk(account(2), 1, 12);
-        alice.meet(&mut bob);
-        bob.list(account(1), &[alice.published()]);
-        bob.claim(account(2), &[]);
+        let (mut alice, mut bob) = acquainted();
         exchange(&mut alice, &mut bob, "a");
         exchange(&mut bob, &mut alice, "b");
         (alice, bob)
-    }
-
-    fn exchange(from: &mut Party, to: &mut Party, text: &str) {
-        from.write_to(to.account(), text);
-        flush(from, to);
-    }
-
-    /// Sends what is in the outbox, with the sessions it takes; what both were told in passing.
-    fn flush(from: &mut Party, to: &mut Party) -> Vec<Event> {
-        let mut told = Vec::new();
-        for _ in 0..20 {
-            // A list lives for a day.
-            from.list(from.account(), &[]);
-            if from.plan(to.account()) == Plan::Fetch {
-                from.list(to.account(), &[to.published()]);
-            }
-            if matches!(from.plan(to.account()), Plan::Claim(_)) {
-                let bundle = to.bundle_without_one_time_prekey();
-                from.claim(to.account(), &[bundle]);
-            }
-            for outgoing in from.prepare(UnderWay::default()).outgoing {
-                told.extend(
-                    from.write(|tx, _| crate::outbox::accepted(tx, &outgoing))
-                        .1
-                        .events,
-                );
-                for carried in from.carry(&outgoing) {
-                    told.extend(to.receive(&carried.envelope).events);
-                }
-            }
-        }
-        told.retain(|event| matches!(event, Event::SessionReset { .. }));
-        told
     }
 
     fn reset(peer: &Party, initiated: bool, cause: ResetCause) -> Event {
@@ -162,8 +172,8 @@ mod tests {
     }
 
     fn give_up_sessions(party: &mut Party, peer: &Party) {
-        let peer = peer.address();
-        let given_up = party.write(|tx, rng| request(tx, rng, peer, ResetCause::Unreadable, NOW));
+        let (peer, now) = (peer.address(), party.now);
+        let given_up = party.write(|tx, rng| request(tx, rng, peer, ResetCause::Unreadable, now));
         assert!(given_up);
     }
 
@@ -209,8 +219,7 @@ mod tests {
         assert_eq!(told, [ours, theirs]);
         assert!(converged(&mut alice, &mut bob));
         exchange(&mut alice, &mut bob, "read again");
-        bob.skip_gaps(0);
-        assert_eq!(bob.texts(), ["a", "read again"]);
+        assert_eq!(bob.texts(), ["a", "lost", "read again"], "in its place");
         assert_eq!(alice.texts(), ["b", "after the reset"]);
         assert_eq!(alice.write(|tx, _| outbox::pending(tx)), 0);
     }
@@ -232,6 +241,50 @@ mod tests {
                 .count();
         }
         assert_eq!(made, MAX_RESETS_PER_DAY);
+    }
+
+    #[test]
+    fn x28_a_reset_beyond_the_budget_is_owed_until_the_budget_allows_it() {
+        let (mut alice, mut bob) = pair();
+        let ours = reset(&alice, true, ResetCause::Unreadable);
+        let mut made = Vec::new();
+        for seed in [1, 2] {
+            let garbage = garbage(&mut alice, &bob, seed);
+            bob.receive(&garbage);
+            made.push(flush(&mut bob, &mut alice).contains(&ours));
+        }
+        for _ in 0..3 {
+            bob.reopen();
+            bob.now += MIN_RESET_INTERVAL_MILLIS;
+            made.push(flush(&mut bob, &mut alice).contains(&ours));
+        }
+        assert_eq!(made, [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn what_was_asked_in_vain_is_asked_again_in_a_new_session_at_either_end_s_wish() {
+        let (mut alice, mut bob) = pair();
+        let garbage = garbage(&mut alice, &bob, 1);
+        bob.receive(&garbage);
+        flush(&mut bob, &mut alice);
+        let asks = |bob: &mut Party| {
+            let (to, now) = (account(1), bob.now);
+            bob.write(|tx, rng| {
+                crate::ask_for::leave(tx, rng, now)?;
+                let entries = outbox::entries_to(tx, to, None)?;
+                let asks = |body: &Body| matches!(body, Body::AskFor(_));
+                Ok(entries.iter().filter(|entry| asks(&entry.body)).count())
+            })
+        };
+        assert_eq!(asks(&mut bob), 0);
+        bob.now += MIN_RESET_INTERVAL_MILLIS;
+        give_up_sessions(&mut bob, &alice);
+        assert_eq!(asks(&mut bob), 1);
+        flush(&mut bob, &mut alice);
+        alice.now = bob.now + MIN_RESET_INTERVAL_MILLIS;
+        give_up_sessions(&mut alice, &bob);
+        flush(&mut alice, &mut bob);
+        assert_eq!(asks(&mut bob), 1);
     }
 
     #[test]
@@ -336,35 +389,46 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-        /// I3: whichever device loses its sessions, whenever: as soon as the budget allows, all is read again.
+        /// I3: whichever device loses its sessions, whenever: as soon as the budget allows, all is read, also what was lost.
         #[test]
         fn x28_after_whatever_loss_of_sessions_both_end_at_one(steps in prop::collection::vec((any::<bool>(), 0_u8..4), 1..12)) {
             let (mut alice, mut bob) = pair();
-            for (alices, step) in steps {
-                let (from, to) = if alices { (&mut alice, &mut bob) } else { (&mut bob, &mut alice) };
+            let (mut to_bob, mut to_alice) = (vec!["a".to_owned()], vec!["b".to_owned()]);
+            for (number, (alices, step)) in steps.into_iter().enumerate() {
+                let (from, to, said) = if alices {
+                    (&mut alice, &mut bob, &mut to_bob)
+                } else {
+                    (&mut bob, &mut alice, &mut to_alice)
+                };
                 match step {
                     0 => lose_sessions(from),
                     1 => from.reopen(),
-                    _ => exchange(from, to, "maybe lost"),
+                    _ => {
+                        said.push(format!("maybe lost {number}"));
+                        exchange(from, to, &said[said.len() - 1]);
+                    }
                 }
             }
             // Within a day, at four resets a day, whatever is lost is noticed by who wants to read it.
-            for _ in 0..4 {
+            for number in 0..5 {
                 for party in [&mut alice, &mut bob] {
                     party.now += 7 * MIN_RESET_INTERVAL_MILLIS;
                 }
-                exchange(&mut alice, &mut bob, "probe");
-                exchange(&mut bob, &mut alice, "probe");
+                let probe = format!("probe {number}");
+                exchange(&mut alice, &mut bob, &probe);
+                exchange(&mut bob, &mut alice, &probe);
+                to_bob.push(probe.clone());
+                to_alice.push(probe);
+                alice.wait_out_gaps();
+                bob.wait_out_gaps();
             }
-            exchange(&mut alice, &mut bob, "heard by Bob");
-            exchange(&mut bob, &mut alice, "heard by Alice");
-            bob.now += 60_000;
-            bob.skip_gaps(1);
-            alice.now += 60_000;
-            alice.skip_gaps(1);
             prop_assert!(converged(&mut alice, &mut bob));
-            prop_assert_eq!(bob.texts().pop().unwrap(), "heard by Bob");
-            prop_assert_eq!(alice.texts().pop().unwrap(), "heard by Alice");
+            for (reader, said) in [(&bob, &mut to_bob), (&alice, &mut to_alice)] {
+                let mut read = reader.texts();
+                read.sort();
+                said.sort();
+                prop_assert_eq!(&read, &*said);
+            }
         }
     }
 }

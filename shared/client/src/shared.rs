@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use rusqlite::Transaction;
@@ -74,8 +71,19 @@ pub(crate) struct Shared {
     pub(crate) joining: Mutex<()>,
     /// Where the connection runs.
     pub(crate) runtime: Handle,
-    me: RwLock<Option<Arc<Me>>>,
-    removed: AtomicBool,
+    standing: Arc<RwLock<Standing>>,
+}
+
+/// How this device stands with an account.
+#[derive(Debug, Default)]
+enum Standing {
+    /// It is in none yet.
+    #[default]
+    Outside,
+    /// It is a device of one.
+    Device(Arc<Me>),
+    /// It was in one and is not any more.
+    Removed,
 }
 
 impl Shared {
@@ -110,8 +118,7 @@ impl Shared {
             told_offers: std::sync::Mutex::default(),
             joining: Mutex::new(()),
             runtime,
-            me: RwLock::new(None),
-            removed: AtomicBool::new(false),
+            standing: Arc::default(),
         };
         let shares = shared.store.read(settings::shares_presence).await?;
         shared
@@ -125,7 +132,10 @@ impl Shared {
 
     /// This device, once it is in an account.
     pub(crate) fn me(&self) -> Option<Arc<Me>> {
-        self.me.read().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.standing.read().unwrap_or_else(PoisonError::into_inner) {
+            Standing::Device(me) => Some(me.clone()),
+            Standing::Outside | Standing::Removed => None,
+        }
     }
 
     /// This device's address, once it is in an account.
@@ -135,23 +145,20 @@ impl Shared {
 
     /// Whether this device was in an account and is not any more.
     pub(crate) fn is_removed(&self) -> bool {
-        self.removed.load(Ordering::Relaxed)
-    }
-
-    /// Looks whether the store says that this device is not in its account any more. Then nothing is done as it.
-    pub(crate) async fn check_removed(&self) -> Result<bool, StoreError> {
-        let this = self.store.read(identity::load).await?;
-        if let Some(this) = this.filter(|this| this.removed.is_some()) {
-            self.become_device(&this);
-        }
-        Ok(self.is_removed())
+        matches!(
+            *self.standing.read().unwrap_or_else(PoisonError::into_inner),
+            Standing::Removed
+        )
     }
 
     /// Takes on what the store says this device is, if it is in an account.
     pub(crate) fn become_device(&self, this: &ThisDevice) {
-        self.removed.store(this.removed.is_some(), Ordering::Relaxed);
-        let me = this.removed.is_none().then(|| self.me_of(this)).flatten();
-        *self.me.write().unwrap_or_else(PoisonError::into_inner) = me;
+        let standing = if this.removed.is_some() {
+            Standing::Removed
+        } else {
+            self.me_of(this).map_or(Standing::Outside, Standing::Device)
+        };
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// What a device is, once it has its place in an account.
@@ -170,7 +177,8 @@ impl Shared {
     }
 
     /// Runs a transaction, and tells readers of its effects as soon as it is committed. The two are not torn
-    /// apart when the future is dropped in between: an event about what is stored would be missing.
+    /// apart when the future is dropped in between: an event about what is stored would be missing. Whoever hears that this
+    /// device is out of its account finds it so.
     pub(crate) async fn apply<E>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<Effects, E> + Send + 'static,
@@ -178,10 +186,13 @@ impl Shared {
     where
         E: From<StoreError> + Send + 'static,
     {
-        let events = self.events.clone();
+        let (events, standing) = (self.events.clone(), Arc::clone(&self.standing));
         let applied = self.store.run(move |store| {
             store.write_now(work).map(|effects| {
                 let send = effects.send;
+                if effects.removed {
+                    *standing.write().unwrap_or_else(PoisonError::into_inner) = Standing::Removed;
+                }
                 events.publish(effects);
                 send
             })
@@ -212,5 +223,33 @@ impl Shared {
         let store = self.store.clone();
         let closing = tokio::task::spawn_blocking(move || store.close());
         closing.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        RemovalReason,
+        config::StoreLocation,
+        testing::{Party, account, without_service},
+        trust,
+    };
+
+    #[tokio::test]
+    async fn x63_whoever_hears_that_a_device_is_out_of_its_account_finds_it_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Unencrypted(folder.path().join("store"));
+        Party::at_location(location.clone(), account(1), 1, 1)
+            .store
+            .close()
+            .unwrap();
+        let shared = Shared::open(without_service(location)).await.unwrap();
+        assert!(shared.address().is_some() && !shared.is_removed());
+        shared
+            .apply(|tx| trust::removed(tx, RemovalReason::Revoked))
+            .await
+            .unwrap();
+        assert!(shared.address().is_none() && shared.is_removed());
     }
 }

@@ -25,10 +25,11 @@ use waxwing_wire::{
 
 use crate::{
     channel,
-    config::{Durability, StoreLocation},
+    config::{ClientConfig, Durability, Endpoints, StoreLocation},
     devices,
     directory::{self, Plan, TakeError},
     events::{Effects, Event},
+    frames::Packing,
     keys::{KeyStore, KeyStoreError, StoreSecret, beside},
     outbox::{self, Outgoing, Prepared},
     prekeys,
@@ -203,17 +204,17 @@ impl Party {
         self.file = Some(folder);
     }
 
+    /// Goes back to what a copy in a folder holds, which stays as it is.
+    pub(crate) fn go_back_to(&mut self, copy: &Path) {
+        let folder = tempfile::tempdir().unwrap();
+        let again = copy_store(&copy.join("device.db"), folder.path());
+        self.restore(&again);
+        self.file = Some(folder);
+    }
+
     /// Copies the store's files into a folder, as a backup does.
     pub(crate) fn copy_to(&self, folder: &Path) -> PathBuf {
-        let original = self.file.as_ref().unwrap().path().join("device.db");
-        let copy = folder.join("device.db");
-        for suffix in ["", "-wal"] {
-            let original = beside(&original, suffix);
-            if original.exists() {
-                std::fs::copy(original, beside(&copy, suffix)).unwrap();
-            }
-        }
-        copy
+        copy_store(&self.file.as_ref().unwrap().path().join("device.db"), folder)
     }
 
     /// Goes on with a copy of the store.
@@ -335,7 +336,7 @@ impl Party {
     /// Encrypts what is in the outbox and may leave.
     pub(crate) fn prepare(&mut self, under_way: UnderWay) -> Prepared {
         let (me, now) = (self.me.clone(), self.now);
-        self.write(|tx, rng| outbox::prepare(tx, rng, &me, under_way, now))
+        self.write(|tx, rng| outbox::prepare(tx, rng, &me, under_way, Packing::up_to(usize::MAX), now))
     }
 
     /// Takes the answer *accepted*; whether the message is done with.
@@ -396,9 +397,10 @@ impl Party {
     pub(crate) fn receive(&mut self, envelope: &Envelope) -> Effects {
         match self.receive_once(envelope, false) {
             Received::Dealt(effects) => effects,
+            Received::CameAgain => Effects::default(),
             Received::AskForOwnList => match self.receive_once(envelope, true) {
                 Received::Dealt(effects) => effects,
-                Received::AskForOwnList => panic!("asked twice"),
+                other => panic!("{other:?}"),
             },
         }
     }
@@ -424,6 +426,14 @@ impl Party {
         self.write(|tx, _| channel::skip_old_gaps(tx, wait_millis, now));
     }
 
+    /// Waits until no gap holds anything back: each is reported by itself, after a wait of its own.
+    pub(crate) fn wait_out_gaps(&mut self) {
+        while self.store.read_now(channel::oldest_gap).unwrap().is_some() {
+            self.now += 60_000;
+            self.skip_gaps(1);
+        }
+    }
+
     /// Everything the app was to be told so far.
     pub(crate) fn told(&self) -> Vec<Event> {
         let events = self
@@ -440,6 +450,56 @@ impl Party {
         };
         self.told().into_iter().filter_map(text).collect()
     }
+}
+
+/// The configuration of a client whose service is nowhere.
+pub(crate) fn without_service(location: StoreLocation) -> ClientConfig {
+    let endpoints = Endpoints {
+        websocket_url: "ws://127.0.0.1:9/test".to_owned(),
+        http_url: "http://127.0.0.1:9/test".to_owned(),
+        audience: "test".to_owned(),
+    };
+    ClientConfig::new(location, endpoints)
+}
+
+/// Two devices of two people that know each other, in files.
+pub(crate) fn acquainted() -> (Party, Party) {
+    let mut alice = Party::on_disk(account(1), 1, 11);
+    let mut bob = Party::on_disk(account(2), 1, 12);
+    alice.meet(&mut bob);
+    bob.list(account(1), &[alice.published()]);
+    bob.claim(account(2), &[]);
+    (alice, bob)
+}
+
+/// One writes, and the other gets it.
+pub(crate) fn exchange(from: &mut Party, to: &mut Party, text: &str) {
+    from.write_to(to.account(), text);
+    flush(from, to);
+}
+
+/// Sends what is in the outbox, with the sessions it takes; of what both were told in passing, the resets.
+pub(crate) fn flush(from: &mut Party, to: &mut Party) -> Vec<Event> {
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        // A list lives for a day.
+        from.list(from.account(), &[]);
+        if from.plan(to.account()) == Plan::Fetch {
+            from.list(to.account(), &[to.published()]);
+        }
+        if matches!(from.plan(to.account()), Plan::Claim(_)) {
+            let bundle = to.bundle_without_one_time_prekey();
+            from.claim(to.account(), &[bundle]);
+        }
+        for outgoing in from.prepare(UnderWay::default()).outgoing {
+            told.extend(from.write(|tx, _| outbox::accepted(tx, &outgoing)).1.events);
+            for carried in from.carry(&outgoing) {
+                told.extend(to.receive(&carried.envelope).events);
+            }
+        }
+    }
+    told.retain(|event| matches!(event, Event::SessionReset { .. }));
+    told
 }
 
 /// A key in memory, for as long as somebody holds it.
@@ -486,6 +546,18 @@ impl KeyStore for HeldKey {
         held.secret = Some(secret.clone());
         Ok(())
     }
+}
+
+/// Copies the files of a store into a folder.
+fn copy_store(original: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join("device.db");
+    for suffix in ["", "-wal"] {
+        let original = beside(original, suffix);
+        if original.exists() {
+            std::fs::copy(original, beside(&copy, suffix)).unwrap();
+        }
+    }
+    copy
 }
 
 /// An envelope on its way.

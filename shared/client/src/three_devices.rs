@@ -2,10 +2,14 @@
 //! break, processes end between two writes of the store or in the middle of one, and start again with what their files
 //! hold. At rest every device shows the same conversation.
 //!
+//! What is promised when a store goes back to what it was before is in [`restore`].
+//!
 //! `PROPTEST_CASES=8000 cargo test -p waxwing-client three_devices` runs 1,000 such lives in place of 32. A life that fails is
 //! made shorter, printed, and kept in `proptest-regressions`, from where it runs first the next time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+mod restore;
 
 use proptest::prelude::*;
 use waxwing_protocol::Message;
@@ -17,6 +21,7 @@ use waxwing_wire::{
 use crate::{
     directory::{self, Plan, TakeError},
     events::Event,
+    frames::Packing,
     messages::{MessageState, StoredMessage},
     outbox::{self, Outgoing},
     receive::{self, Received},
@@ -54,6 +59,10 @@ enum Step {
     CrashIn(usize, bool),
     /// The process ends now.
     Crash,
+    /// A copy of the store is made.
+    Copy,
+    /// The process ends, and goes on with the copy that was made last.
+    Restore,
 }
 
 fn step() -> impl Strategy<Value = (usize, Step)> {
@@ -110,6 +119,12 @@ struct Device {
     replies: Vec<Outgoing>,
     /// Envelopes that are stored and not acked.
     to_ack: Vec<EnvelopeId>,
+    /// The copy of its store that was made last.
+    copy: Option<tempfile::TempDir>,
+    /// Whether it went back to a copy.
+    went_back: bool,
+    /// What it wrote and forgot, going back.
+    forgotten: BTreeSet<String>,
 }
 
 /// The service: mailboxes, lists of devices, prekeys.
@@ -120,29 +135,42 @@ struct Service {
     taken: BTreeSet<(RegisteredDevice, EnvelopeId)>,
 }
 
-/// Every ciphertext that left, by what names its message key on the wire: the ratchet key and the number in its chain.
+/// Every ciphertext that left, by what names its message key on the wire, the ratchet key and the number in its chain, and
+/// by its nonce.
 #[derive(Default)]
-struct Recorder(HashMap<Vec<u8>, Vec<u8>>);
+struct Recorder {
+    sent: HashMap<Vec<u8>, HashMap<Vec<u8>, Vec<u8>>>,
+    /// A device went back to an older state of its store. Then nonces alone keep apart what one key encrypts.
+    went_back: bool,
+}
 
 impl Recorder {
     /// X25, I17: a message key encrypts one thing. The same bytes may leave again.
     fn record(&mut self, ciphertext: &[u8]) {
-        let before = self.0.insert(name_of_key(ciphertext), ciphertext.to_vec());
+        let (key, nonce) = key_and_nonce(ciphertext);
+        let of_key = self.sent.entry(key).or_default();
+        let before = of_key.insert(nonce, ciphertext.to_vec());
         assert!(
             before.is_none_or(|before| before == ciphertext),
+            "x25: a key and a nonce were used twice"
+        );
+        assert!(
+            self.went_back || of_key.len() == 1,
             "x25: a message key was used twice"
         );
     }
 }
 
-/// Ratchet key (33 bytes) and number (4) of a message's header, which has 57 bytes: `waxwing_protocol::message`.
-fn name_of_key(ciphertext: &[u8]) -> Vec<u8> {
+/// Ratchet key (33 bytes) and number (4) of a message's header, which has 57 bytes, and the nonce at its end (12):
+/// `waxwing_protocol::message`.
+fn key_and_nonce(ciphertext: &[u8]) -> (Vec<u8>, Vec<u8>) {
     const OPENING: usize = 1_259;
     let at = match Message::parse(ciphertext).unwrap() {
         Message::Prekey(_) => 2 + OPENING,
         Message::Ratchet(_) => 2,
     };
-    [&ciphertext[at..at + 33], &ciphertext[at + 41..at + 45]].concat()
+    let key = [&ciphertext[at..at + 33], &ciphertext[at + 41..at + 45]].concat();
+    (key, ciphertext[at + 45..at + 57].to_vec())
 }
 
 impl World {
@@ -157,6 +185,9 @@ impl World {
                 frames: Vec::new(),
                 replies: Vec::new(),
                 to_ack: Vec::new(),
+                copy: None,
+                went_back: false,
+                forgotten: BTreeSet::new(),
             })
             .collect();
         let mut lists = BTreeMap::new();
@@ -206,6 +237,14 @@ impl World {
                 Ok(())
             }
             Step::Crash => Err(StoreError::Closed),
+            Step::Copy => {
+                self.devices[device].copy();
+                Ok(())
+            }
+            Step::Restore => {
+                self.recorder.went_back |= self.devices[device].go_back();
+                Ok(())
+            }
         };
         match done {
             Ok(()) => {}
@@ -226,7 +265,7 @@ impl World {
         let prepared = sender
             .party
             .store
-            .write_now(|tx| outbox::prepare(tx, rng, &me, under_way, now))?;
+            .write_now(|tx| outbox::prepare(tx, rng, &me, under_way, Packing::up_to(usize::MAX), now))?;
         for outgoing in prepared.outgoing {
             for recipient in &outgoing.message.recipients {
                 for to in &recipient.devices {
@@ -297,9 +336,11 @@ impl World {
             let was_there = self.service.taken.contains(&(carried.to, carried.envelope.id));
             let mailbox = self.service.mailboxes.get_mut(&carried.to).unwrap();
             // One that was acked is put again by a frame that comes late, and comes again.
-            let before = mailbox.insert(carried.envelope.id, carried.envelope.clone());
+            let first = mailbox
+                .entry(carried.envelope.id)
+                .or_insert_with(|| carried.envelope.clone());
             assert!(
-                before.is_none_or(|before| before == carried.envelope),
+                sender.went_back || *first == carried.envelope,
                 "{was_there}: another envelope under one id"
             );
         }
@@ -371,8 +412,10 @@ impl World {
                     self.step(device, Step::Ack);
                 }
             }
-            let outboxes = self.devices.iter().map(|device| device.pending());
-            if outboxes.sum::<usize>() == 0 && self.service.mailboxes.values().all(BTreeMap::is_empty) {
+            let mut devices = self.devices.iter();
+            if devices.all(Device::has_nothing_to_send)
+                && self.service.mailboxes.values().all(BTreeMap::is_empty)
+            {
                 return;
             }
         }
@@ -475,8 +518,27 @@ impl Device {
         self.party.crash();
     }
 
-    fn pending(&self) -> usize {
-        self.party.store.read_now(entries::pending).unwrap()
+    fn copy(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        self.party.copy_to(folder.path());
+        self.copy = Some(folder);
+    }
+
+    /// Returns whether there is a copy to go back to.
+    fn go_back(&mut self) -> bool {
+        let Some(copy) = &self.copy else { return false };
+        self.party.go_back_to(copy.path());
+        self.disconnect();
+        self.went_back = true;
+        let shown = self.shown();
+        let remembers = |text: &String| shown.iter().any(|message| message.own && message.text == *text);
+        let forgotten = self.written.iter().filter(|text| !remembers(text)).cloned();
+        self.forgotten = forgotten.collect();
+        true
+    }
+
+    fn has_nothing_to_send(&self) -> bool {
+        self.party.store.read_now(entries::recipients).unwrap().is_empty()
     }
 
     /// The conversation as the app shows it.

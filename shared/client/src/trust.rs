@@ -283,6 +283,7 @@ fn follow(
 pub(crate) fn removed(tx: &Transaction<'_>, reason: RemovalReason) -> Result<Effects, StoreError> {
     let mut effects = Effects::default();
     if identity::remove(tx, reason)? {
+        effects.removed = true;
         effects.grew(timeline::append_note(tx, &Note::Removed { reason })?);
     }
     Ok(effects)

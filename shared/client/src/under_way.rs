@@ -17,7 +17,7 @@ const _: () = assert!((WINDOW as usize) < waxwing_protocol::session::MAX_CHAINS)
 
 /// Messages under way in all conversations together: enough to fill a connection, few enough that a
 /// connection's frames do not queue up for long.
-const MAX_UNDER_WAY: usize = 16;
+pub(crate) const MAX_UNDER_WAY: usize = 16;
 
 /// What of the outbox is under way.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state, 7 history, 8 again, 9 person |
+//! | 1 | kind of the body: 1 text, 2 reset, 3 nothing, 4 receipt, 5 ask again, 6 read state, 7 history, 8 again, 9 person, 10 ask for |
 //! | 8 | sequence number in the channel from sending to receiving device |
 //! | 8 | time of sending, milliseconds since 1970 |
 //! | 16 | conversation |
@@ -12,7 +12,7 @@
 //! A text is UTF-8. A reset is one byte: 1 unreadable, 2 overdue. Nothing is empty. A receipt is one byte, 1 delivered, 2
 //! read, and 1 to 35 names of messages. Ask again is the first and the last sequence number, 8 bytes each. A read state is
 //! the conversation and the name of a message. Again is sequence number, id, time and conversation of a message, 8, 16, 8
-//! and 16 bytes, then one byte, 0: not for people, or 1 and the text. A name is the sending device, 1 byte, and the message's id, 16 bytes.
+//! and 16 bytes, then one byte, 0: not for people, or 1 and the text. Ask for is 1 to 37 ids of messages, 16 bytes each. A name is the sending device, 1 byte, and the message's id, 16 bytes.
 //! History and person are what own devices say to each other alone; docs/protocol.md has their layouts.
 //!
 //! Numbers are big-endian. A [`Session`](crate::Session) pads it when it encrypts. The layout up to the body is the same for every kind, so that a client counts messages of kinds it does not know yet.
@@ -22,7 +22,9 @@ mod history;
 
 use std::fmt;
 
-pub use bodies::{Again, AskAgain, MAX_ASKED, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage};
+pub use bodies::{
+    Again, AskAgain, AskFor, MAX_ASKED, MAX_ASKED_FOR, MAX_RECEIPTED, MessageName, ReadState, Receipt, Stage,
+};
 pub use history::{
     Chunk, History, HistoryMatter, MAX_CHUNK_MESSAGES, MAX_CONTACTS, PastMessage, PastState, Person, Wish,
 };
@@ -50,6 +52,7 @@ const READ_STATE_KIND: u8 = 6;
 const HISTORY_KIND: u8 = 7;
 const AGAIN_KIND: u8 = 8;
 const PERSON_KIND: u8 = 9;
+const ASK_FOR_KIND: u8 = 10;
 
 /// One inner message.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub enum Body {
     History(History),
     /// What the person wants and whom the person knows, for the own other devices.
     Person(Person),
+    /// A request to one device to send again what came and could not be read.
+    AskFor(AskFor),
 }
 
 /// Why a session was replaced.
@@ -139,6 +144,17 @@ impl DecodeError {
             Self::Kind { sequence, .. } | Self::Body { sequence, .. } => Some(sequence),
             Self::Length | Self::Version(_) => None,
         }
+    }
+
+    /// Whether it may have been said about a history: it was, in a way this code does not know, or its version does not tell.
+    pub fn may_be_of_a_history(self) -> bool {
+        matches!(
+            self,
+            Self::Body {
+                kind: HISTORY_KIND,
+                ..
+            } | Self::Version(_)
+        )
     }
 }
 
@@ -208,6 +224,7 @@ impl Body {
             Self::Again(again) => (AGAIN_KIND, again.encode()),
             Self::History(history) => (HISTORY_KIND, history.encode()),
             Self::Person(person) => (PERSON_KIND, person.encode()),
+            Self::AskFor(ask) => (ASK_FOR_KIND, ask.encode()),
         };
         [&[kind], body.as_slice()].concat()
     }
@@ -234,6 +251,7 @@ impl Body {
             (AGAIN_KIND, body) => Again::decode(body).ok().map(Self::Again),
             (HISTORY_KIND, body) => History::decode(body).ok().map(Self::History),
             (PERSON_KIND, body) => Person::decode(body).ok().map(Self::Person),
+            (ASK_FOR_KIND, body) => AskFor::decode(body).ok().map(Self::AskFor),
             (kind, _) => return Err(DecodeError::Kind { kind, sequence }),
         };
         read.ok_or(DecodeError::Body { kind, sequence })
@@ -274,6 +292,7 @@ impl fmt::Debug for Body {
                 }
             },
             Self::Person(person) => write!(f, "Person({} contacts)", person.contacts.len()),
+            Self::AskFor(ask) => write!(f, "AskFor({} messages)", ask.messages.len()),
         }
     }
 }
@@ -420,6 +439,9 @@ mod tests {
             conversation: [7; 16],
             until: name(2),
         });
+        let ask_for = Body::AskFor(AskFor {
+            messages: vec![[3; 16], [4; 16]],
+        });
         let again = Body::Again(Again {
             sequence: 5,
             message: [6; 16],
@@ -436,6 +458,7 @@ mod tests {
                 [[5].as_slice(), &3u64.to_be_bytes(), &4u64.to_be_bytes()].concat(),
             ),
             (state, [[6].as_slice(), &[7; 16], &[2; 17]].concat()),
+            (ask_for, [[10].as_slice(), &[3; 16], &[4; 16]].concat()),
         ];
         for (body, expected) in layouts {
             assert_eq!(body.to_bytes(), expected);
@@ -465,6 +488,22 @@ mod tests {
             assert!(Content::decode(&receipt(count).encode().unwrap()).is_err());
         }
         assert!(refused(4, &[&[3], [0; 17].as_slice()].concat()));
+    }
+
+    #[test]
+    fn a_request_by_id_names_as_many_messages_as_fit_the_smallest_bucket() {
+        let ask = |count: usize| Content {
+            body: Body::AskFor(AskFor {
+                messages: vec![[7; 16]; count],
+            }),
+            ..content("")
+        };
+        let bucket = |count| padding::bucket(ask(count).encode().unwrap().len() + 1);
+        assert_eq!(bucket(MAX_ASKED_FOR), Some(padding::FIRST_BUCKET_BYTES));
+        assert_ne!(bucket(MAX_ASKED_FOR + 1), bucket(MAX_ASKED_FOR));
+        for count in [0, MAX_ASKED_FOR + 1] {
+            assert!(Content::decode(&ask(count).encode().unwrap()).is_err());
+        }
     }
 
     #[test]

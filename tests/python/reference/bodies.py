@@ -96,6 +96,13 @@ def decode_again(reader):
     return row | {"text": text(reader, len(reader.data)) if has_text else None}
 
 
+def decode_ask_for(reader):
+    messages = until_the_end(reader, 37, lambda reader: reader.take(16).hex())
+    if not messages:
+        raise Refused("Body")
+    return {"messages": messages}
+
+
 def encode_history(row):
     head = u8(row["matter"]) + bytes.fromhex(row["history"])
     if row["matter"] == 1:
@@ -167,6 +174,7 @@ ENCODERS = {
     7: encode_history,
     8: encode_again,
     9: encode_person,
+    10: lambda row: b"".join(map(bytes.fromhex, row["messages"])),
 }
 DECODERS = {
     2: lambda reader: {"reason": one_of(reader, (1, 2))},
@@ -177,4 +185,5 @@ DECODERS = {
     7: decode_history,
     8: decode_again,
     9: decode_person,
+    10: decode_ask_for,
 }

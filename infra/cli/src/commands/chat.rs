@@ -1,6 +1,9 @@
 //! `cargo waxwing chat`: a person at a terminal. `joining`: how the device gets into an account. `screen`: the terminal
-//! app. `plain`: line by line. For both: `input`, what is typed; `history`, what devices give each other.
+//! app. `plain`: line by line. For both: `input`, what is typed; `history`, what devices give each other;
+//! `advice`, what is said of what happens.
 
+mod advice;
+mod alerts;
 mod history;
 mod input;
 mod joining;
@@ -17,7 +20,7 @@ use std::{
 
 use waxwing_client::{AccountId, ClientConfig, Endpoints, Event, PhoneNumber, SendError, StoreError};
 
-use self::joining::JoiningError;
+use self::{alerts::Alerts, joining::JoiningError};
 use crate::{
     commands::{Outcome, local::DEFAULT_PORT},
     console::{Console, printable},
@@ -25,6 +28,7 @@ use crate::{
     name::Name,
     people::{self, Device, PeopleError},
     service::AUDIENCE,
+    waking::WakingError,
 };
 
 /// Where people's stores and the address book are kept unless told otherwise.
@@ -70,6 +74,9 @@ pub struct Args {
     /// Line by line, also in a terminal
     #[arg(long)]
     plain: bool,
+    /// Be woken as a phone is: shows each alert that a phone would get, and connects. Only with a service on this machine
+    #[arg(long)]
+    push: bool,
     /// What tokens name as their audience: the template's TokenAudience
     #[arg(long, value_name = "NAME", default_value = AUDIENCE)]
     audience: String,
@@ -101,6 +108,9 @@ pub enum ChatError {
     /// The store failed.
     #[error("the local store failed: {0}")]
     Store(#[from] StoreError),
+    /// There are no alerts to hear.
+    #[error("--push: {0}")]
+    Push(#[from] WakingError),
     /// The terminal failed.
     #[error("the terminal failed: {0}; try --plain")]
     Terminal(#[from] io::Error),
@@ -139,11 +149,16 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, ChatError> {
             &args.audience,
         ),
     );
+    let http_url = config.endpoints.http_url.clone();
     let device = joining::join(&args, config, console).await?;
+    let alerts = match args.push {
+        true => Alerts::of(&device.client, &http_url).await?,
+        false => Alerts::none(),
+    };
     let (device, connected) = if fills_the_screen {
-        screen::talk(&args, device, console).await?
+        screen::talk(&args, device, alerts, console).await?
     } else {
-        plain::talk(&args, device, console).await?
+        plain::talk(&args, device, alerts, console).await?
     };
     end(device, connected, console).await?;
     Ok(Outcome::Kept)

@@ -15,7 +15,7 @@ use waxwing_wire::{EnvelopeId, limits::MAX_IDS_PER_ACK};
 
 use super::{pause, retry_after};
 use crate::{
-    events::{DisconnectReason, Event, EventSink},
+    events::{AckProgress, DisconnectReason, Event, EventSink},
     shared::Shared,
     transport::{
         backoff::Backoff,
@@ -31,31 +31,59 @@ const _: () = assert!(WORTH_A_FRAME <= MAX_IDS_PER_ACK);
 /// Envelopes that are stored and not acked yet. It outlives connections.
 #[derive(Debug, Default)]
 pub(super) struct AckQueue {
-    ids: Mutex<BTreeSet<EnvelopeId>>,
+    ids: Mutex<Ids>,
     grew: Notify,
+    /// Told when an ack that was under way is done or failed.
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
+    waiting: BTreeSet<EnvelopeId>,
+    under_way: BTreeSet<EnvelopeId>,
 }
 
 impl AckQueue {
     /// Adds envelopes whose transaction is committed.
     pub(super) fn extend(&self, ids: impl IntoIterator<Item = EnvelopeId>) {
-        self.lock().extend(ids);
+        self.lock().waiting.extend(ids);
         self.grew.notify_one();
     }
 
     /// Takes out the oldest ids, as many as one ack takes. `None` if there are none.
     fn take(&self) -> Option<Batch<'_>> {
-        let mut waiting = self.lock();
-        let ids: Vec<_> = waiting.iter().take(MAX_IDS_PER_ACK).copied().collect();
-        waiting.retain(|id| ids.binary_search(id).is_err());
-        drop(waiting);
+        let mut queue = self.lock();
+        let ids: Vec<_> = queue.waiting.iter().take(MAX_IDS_PER_ACK).copied().collect();
+        queue.waiting.retain(|id| ids.binary_search(id).is_err());
+        queue.under_way.extend(&ids);
+        drop(queue);
         (!ids.is_empty()).then_some(Batch { queue: self, ids })
     }
 
-    fn len(&self) -> usize {
-        self.lock().len()
+    /// What became of the ack of an envelope that was stored.
+    pub(super) fn progress(&self, id: &EnvelopeId) -> AckProgress {
+        let queue = self.lock();
+        if queue.waiting.contains(id) {
+            AckProgress::Waiting
+        } else if queue.under_way.contains(id) {
+            AckProgress::UnderWay
+        } else {
+            AckProgress::Answered
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<EnvelopeId>> {
+    /// Waits until no ack is under way.
+    pub(super) async fn none_under_way(&self) {
+        while !self.lock().under_way.is_empty() {
+            self.ended.notified().await;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,19 +100,32 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// The ack was answered. Returns how many it was.
     fn done(mut self) -> usize {
-        std::mem::take(&mut self.ids).len()
+        let ids = std::mem::take(&mut self.ids);
+        self.end(&ids);
+        ids.len()
+    }
+
+    fn end(&self, ids: &[EnvelopeId]) {
+        let mut queue = self.queue.lock();
+        queue.under_way.retain(|id| ids.binary_search(id).is_err());
+        drop(queue);
+        self.queue.ended.notify_one();
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.queue.lock().extend(self.ids.drain(..));
+        let ids = std::mem::take(&mut self.ids);
+        if !ids.is_empty() {
+            self.end(&ids);
+            self.queue.lock().waiting.extend(ids);
+        }
     }
 }
 
 /// Acks what comes into the queue, until the connection is of no use any more.
 pub(super) async fn run(shared: &Shared, link: &Link, queue: &AckQueue) -> DisconnectReason {
-    let mut backoff = Backoff::new(shared.timings.backoff_first, shared.timings.backoff_longest);
+    let mut backoff = Backoff::of_requests(&shared.timings);
     loop {
         if queue.len() == 0 {
             queue.grew.notified().await;

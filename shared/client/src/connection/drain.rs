@@ -5,7 +5,8 @@
 //! envelope goes into the ack queue only when its transaction is committed.
 //!
 //! A gap in a channel usually means that a post failed and the envelope lies in the mailbox: so the mailbox
-//! is read again soon after a gap is noticed, and once more before it is reported.
+//! is read again soon after a gap is noticed, and once more before it is reported. Before it is read, what is stored is acked, or all
+//! of it would come again.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,10 +16,13 @@ use tokio::{
 };
 use waxwing_wire::{DeviceAddress, Envelope, EnvelopeId, receive::Page};
 
-use super::{acks::AckQueue, keeper, pause, retry_after};
+use super::{
+    acks::{self, AckQueue},
+    keeper, pause, retry_after,
+};
 use crate::{
     channel, clock,
-    events::{DisconnectReason, Effects, Event, EventSink},
+    events::{DisconnectReason, Effects, Event, EventSink, Way},
     history,
     receive::{self, Received},
     sessions::Me,
@@ -59,15 +63,6 @@ struct Mailbox<'a> {
     me: &'a Arc<Me>,
     link: &'a Link,
     queue: &'a AckQueue,
-}
-
-/// How envelopes came here.
-#[derive(Clone, Copy)]
-enum Came {
-    /// They were delivered: their senders are there at this moment.
-    JustNow,
-    /// They waited in the mailbox.
-    Waiting,
 }
 
 /// What to do when nothing arrives.
@@ -114,7 +109,7 @@ impl Mailbox<'_> {
             };
             tokio::select! {
                 envelopes = delivered.recv() => match envelopes {
-                    Some(envelopes) => self.store(envelopes, Came::JustNow).await?,
+                    Some(envelopes) => self.store(envelopes, Way::Delivered).await?,
                     None => return Ok(()),
                 },
                 () = look.notified() => {
@@ -151,11 +146,11 @@ impl Mailbox<'_> {
             count += page.envelopes.len() as u64;
             let envelopes = std::mem::take(&mut page.envelopes);
             let Some(after) = page.more_after else {
-                self.store(envelopes, Came::Waiting).await?;
+                self.store(envelopes, Way::Read).await?;
                 return Ok(count);
             };
             // The next page is on its way while this one is stored.
-            let (stored, next) = tokio::join!(self.store(envelopes, Came::Waiting), self.page(Some(after)));
+            let (stored, next) = tokio::join!(self.store(envelopes, Way::Read), self.page(Some(after)));
             stored?;
             page = next?;
         }
@@ -163,10 +158,13 @@ impl Mailbox<'_> {
 
     /// Asks for a page until it is there.
     async fn page(&self, after: Option<EnvelopeId>) -> Result<Page, DisconnectReason> {
-        let timings = &self.shared.timings;
-        let mut backoff = Backoff::new(timings.backoff_first, timings.backoff_longest);
+        let mut backoff = Backoff::of_requests(&self.shared.timings);
         loop {
-            let error = match self.link.receive(after).await {
+            let asked = match after {
+                None => self.first_page().await,
+                after => self.link.receive(after).await,
+            };
+            let error = match asked {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
@@ -181,13 +179,24 @@ impl Mailbox<'_> {
         }
     }
 
+    /// Asks for the first page, once what is stored is acked: it would come again in it.
+    async fn first_page(&self) -> Result<Page, RequestError> {
+        match acks::flush(&self.shared.events, self.link, self.queue).await {
+            // What is refused for good comes again.
+            Err(RequestError::Refused(problem)) if !problem.retryable => {}
+            flushed => flushed?,
+        }
+        self.queue.none_under_way().await;
+        self.link.receive(None).await
+    }
+
     /// Stores envelopes. When one says that it comes of a device of our own which is not on the own list, the list
     /// is fetched first.
-    async fn store(&self, envelopes: Vec<Envelope>, came: Came) -> Result<(), DisconnectReason> {
+    async fn store(&self, envelopes: Vec<Envelope>, way: Way) -> Result<(), DisconnectReason> {
         let mut rest: VecDeque<_> = envelopes.into();
         let mut own_list_is_new = false;
         while !rest.is_empty() {
-            rest = self.store_some(rest, own_list_is_new, came).await?;
+            rest = self.store_some(rest, own_list_is_new, way).await?;
             own_list_is_new = !rest.is_empty();
             if own_list_is_new {
                 keeper::refresh_own(self.shared, self.me).await?;
@@ -202,7 +211,7 @@ impl Mailbox<'_> {
         &self,
         envelopes: VecDeque<Envelope>,
         own_list_is_new: bool,
-        came: Came,
+        way: Way,
     ) -> Result<VecDeque<Envelope>, DisconnectReason> {
         let (me, events) = (self.me.clone(), self.shared.events.clone());
         let storing = self
@@ -210,8 +219,14 @@ impl Mailbox<'_> {
             .store
             .run(move |store| store_in_groups(store, &events, &me, envelopes, own_list_is_new));
         let stored = storing.await.map_err(failed)?;
+        for envelope in stored.again {
+            let ack = self.queue.progress(&envelope);
+            let told = Event::CameAgain { envelope, way, ack };
+            self.shared.events.tell(told);
+        }
         self.queue.extend(stored.ids);
-        if let Came::JustNow = came {
+        // Who wrote what was delivered is there at this moment.
+        if let Way::Delivered = way {
             for (from, shown) in stored.from {
                 let ended = self.shared.ephemerals.delivered(from, shown, Instant::now());
                 ended.into_iter().for_each(|event| self.shared.events.tell(event));
@@ -245,6 +260,8 @@ struct Stored {
     ids: Vec<EnvelopeId>,
     /// Who sent each, and whether it showed something.
     from: Vec<(DeviceAddress, bool)>,
+    /// Those that were dealt with before.
+    again: Vec<EnvelopeId>,
     ask: bool,
     send: bool,
     /// The others.
@@ -262,6 +279,7 @@ fn store_in_groups(
 ) -> Stored {
     let (mut ids, mut ask, mut send) = (Vec::with_capacity(envelopes.len()), false, false);
     let mut from = Vec::with_capacity(envelopes.len());
+    let mut again = Vec::new();
     let rest = loop {
         let size = envelopes.len().min(GROUP);
         let group = envelopes.iter().take(size);
@@ -279,8 +297,9 @@ fn store_in_groups(
         ask |= effects.ask;
         send |= effects.send;
         events.publish(effects);
-        let count = dealt.len();
-        from.extend(dealt);
+        let count = dealt.from.len();
+        from.extend(dealt.from);
+        again.extend(dealt.again);
         ids.extend(envelopes.drain(..count).map(|envelope| envelope.id));
         if count < tried || envelopes.is_empty() {
             break Ok(envelopes);
@@ -289,28 +308,41 @@ fn store_in_groups(
     Stored {
         ids,
         from,
+        again,
         ask,
         send,
         rest,
     }
 }
 
-/// Stores envelopes by one transaction, up to the first for which the own list is to be asked for. Returns who sent each,
-/// and whether it showed something.
+/// Envelopes that one transaction dealt with.
+#[derive(Default)]
+struct Dealt {
+    /// Who sent each, and whether it showed something.
+    from: Vec<(DeviceAddress, bool)>,
+    /// Those of them that were dealt with before.
+    again: Vec<EnvelopeId>,
+}
+
+/// Stores envelopes by one transaction, up to the first for which the own list is to be asked for.
 fn store_together<'a>(
     store: &Store,
     me: &Me,
     envelopes: impl Iterator<Item = &'a Envelope>,
     own_list_is_new: bool,
-) -> Result<(Vec<(DeviceAddress, bool)>, Effects), StoreError> {
+) -> Result<(Dealt, Effects), StoreError> {
     store.write_now(|tx| {
-        let (mut dealt, mut effects) = (Vec::new(), Effects::default());
+        let (mut dealt, mut effects) = (Dealt::default(), Effects::default());
         for envelope in envelopes {
             let now = clock::now_millis();
             match receive::envelope(tx, &mut clock::rng(), me, envelope, own_list_is_new, now)? {
                 Received::Dealt(more) => {
-                    dealt.push((envelope.id.from, more.grew.is_some()));
+                    dealt.from.push((envelope.id.from, more.grew.is_some()));
                     effects.merge(more);
+                }
+                Received::CameAgain => {
+                    dealt.from.push((envelope.id.from, false));
+                    dealt.again.push(envelope.id);
                 }
                 Received::AskForOwnList => break,
             }
@@ -327,8 +359,56 @@ pub(super) fn failed(error: StoreError) -> DisconnectReason {
 
 #[cfg(test)]
 mod tests {
+    use waxwing_wire::{ClientFrame, ServiceFrame, ack::Acked};
+
     use super::*;
-    use crate::testing::{Party, account};
+    use crate::{
+        config::StoreLocation,
+        events::AckProgress,
+        testing::{Party, account, without_service},
+        transport::requests::Replies,
+    };
+
+    #[tokio::test]
+    async fn what_is_stored_is_acked_before_the_mailbox_is_read_in_which_it_would_come_again() {
+        let mut alice = Party::new(account(1), 1, 11);
+        let mut bob = Party::new(account(2), 1, 12);
+        alice.meet(&mut bob);
+        let id = alice.send(bob.account(), "stored")[0].envelope.id;
+        let shared = Shared::open(without_service(StoreLocation::Memory))
+            .await
+            .unwrap();
+        let (outgoing, mut frames) = mpsc::channel(4);
+        let replies = Replies::default();
+        let link = Link::new(outgoing, replies.clone(), shared.timings.request_timeout);
+        let queue = AckQueue::default();
+        queue.extend([id]);
+        let mailbox = Mailbox {
+            shared: &shared,
+            me: &bob.me,
+            link: &link,
+            queue: &queue,
+        };
+        let service = async {
+            let Ok(ClientFrame::Ack(ack)) = ClientFrame::parse(&frames.recv().await.unwrap()) else {
+                panic!("no ack")
+            };
+            assert_eq!(queue.progress(&id), AckProgress::UnderWay);
+            assert!(frames.try_recv().is_err(), "not read yet");
+            replies.take(ServiceFrame::Acked(Acked { request: ack.request }));
+            let Ok(ClientFrame::Receive(receive)) = ClientFrame::parse(&frames.recv().await.unwrap()) else {
+                panic!("not read")
+            };
+            assert_eq!(queue.progress(&id), AckProgress::Answered);
+            replies.take(ServiceFrame::Page(Page {
+                request: receive.request,
+                envelopes: Vec::new(),
+                more_after: None,
+            }));
+        };
+        let (page, ()) = tokio::join!(mailbox.page(None), service);
+        assert!(page.is_ok());
+    }
 
     /// I13: as before there were groups.
     #[test]

@@ -82,13 +82,8 @@ async fn follow(shared: &Shared, me: &Arc<Me>, news: News) -> Result<(), Disconn
 /// gain anything by saying so, for it could as well not answer any more.
 pub(super) async fn removed(shared: &Shared, me: &Arc<Me>, reason: RemovalReason) -> DisconnectReason {
     tracing::info!(?reason, account = %me.address().account, "this device was removed from its account");
-    let noted = shared.apply(move |tx| trust::removed(tx, reason)).await;
-    let checked = match noted {
-        Ok(()) => shared.check_removed().await,
-        Err(error) => Err(error),
-    };
-    match checked {
-        Ok(_) => DisconnectReason::Removed,
+    match shared.apply(move |tx| trust::removed(tx, reason)).await {
+        Ok(()) => DisconnectReason::Removed,
         Err(error) => failed(error),
     }
 }
@@ -110,7 +105,7 @@ pub(super) async fn refresh_own(shared: &Shared, me: &Arc<Me>) -> Result<(), Dis
     loop {
         match fetch(shared, me, account).await {
             Ok(remaining) => {
-                if shared.check_removed().await.map_err(failed)? {
+                if shared.is_removed() {
                     return Err(DisconnectReason::Removed);
                 }
                 // A new device of our own is to get what is in the outbox.

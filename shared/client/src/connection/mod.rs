@@ -11,10 +11,11 @@
 mod acks;
 mod drain;
 mod ephemerals;
-mod frames;
 mod keep_alive;
 pub(crate) mod keeper;
+mod learn;
 mod life;
+mod pace;
 mod patience;
 mod pump;
 mod serve;

@@ -12,30 +12,28 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use waxwing_wire::{
-    AccountId, ErrorCode, Problem,
+    AccountId, ErrorCode,
     send::{AccountMismatch, Outcome},
 };
 
 use super::{
     drain::failed,
-    frames::frames,
-    keeper::{self, FetchError},
-    pause, retry_after,
+    learn::{LearnError, learn},
+    pace::{Left, Pace},
+    retry_after,
 };
 use crate::{
     clock,
-    directory::{self, Plan, TakeError},
     events::{DisconnectReason, FailureReason},
+    frames::{Packing, frames},
     outbox::{self, Outgoing},
     sessions::Me,
     shared::Shared,
     store::outbox::EntryId,
     transport::{
         backoff::Backoff,
-        http::HttpError,
         requests::{Link, RequestError},
     },
-    trust::ListError,
     under_way::UnderWay,
 };
 
@@ -47,8 +45,9 @@ const PROMPT_CORRECTIONS: u32 = 3;
 /// service could else stop a conversation for ever without a word, by a device that its owner did not sign.
 const MAX_CORRECTIONS: u32 = 16;
 
-/// Steps to learn about an account before waiting: fetch, claim, and once more if it changed in between.
-const PROMPT_STEPS: u32 = 4;
+/// Times that the gateway says of a message's frame that something failed until the message itself may be why. Before, the next
+/// probe takes it along again: so the failure says as the throttle does that there is no room for now.
+const FAILURES_OF_OTHERS: u32 = 3;
 
 /// Empties the outbox, until the connection is of no use any more.
 pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> DisconnectReason {
@@ -58,6 +57,7 @@ pub(super) async fn run(shared: &Shared, me: &Arc<Me>, link: &Link) -> Disconnec
         link,
         jobs: FuturesUnordered::new(),
         under_way: UnderWay::default(),
+        pace: Pace::new(&shared.timings),
         tries: BTreeMap::new(),
         gathering: false,
         receipt_at: None,
@@ -75,6 +75,8 @@ struct Pump<'a> {
     link: &'a Link,
     jobs: FuturesUnordered<BoxFuture<'a, Done>>,
     under_way: UnderWay,
+    /// How many frames may leave.
+    pace: Pace,
     tries: BTreeMap<EntryId, Tries>,
     /// Whether new messages wait for company.
     gathering: bool,
@@ -85,15 +87,20 @@ struct Pump<'a> {
 /// What was tried for one message.
 struct Tries {
     corrections: u32,
+    /// How often the gateway failed its frame, for whatever reason.
+    failures: u32,
     backoff: Backoff,
 }
 
 /// A job that is done.
 enum Done {
-    Sent(Vec<Outgoing>, Result<Vec<Outcome>, RequestError>),
+    Sent(Left, Vec<Outgoing>, Result<Vec<Outcome>, RequestError>),
+    /// The connection rested after a refusal.
+    Paused,
     Gathered,
     /// A receipt is due.
     Due,
+    /// A message rested.
     Rested(EntryId),
     Learned(AccountId, Result<(), LearnError>),
 }
@@ -101,7 +108,7 @@ enum Done {
 impl<'a> Pump<'a> {
     /// Starts what can be started and takes what is done.
     async fn step(&mut self) -> Result<(), DisconnectReason> {
-        if !self.gathering {
+        if !self.gathering && self.pace.room() > 0 {
             self.start().await?;
         }
         let next = match self.jobs.is_empty() {
@@ -134,12 +141,12 @@ impl<'a> Pump<'a> {
 
     async fn start(&mut self) -> Result<(), DisconnectReason> {
         let (me, under_way) = (self.me.clone(), self.under_way.clone());
-        let prepared = self
-            .shared
-            .store
-            .write(move |tx| outbox::prepare(tx, &mut clock::rng(), &me, under_way, clock::now_millis()))
-            .await
-            .map_err(failed)?;
+        let room = Packing::up_to(self.pace.room());
+        let preparing = self.shared.store.write(move |tx| {
+            let (rng, now) = (&mut clock::rng(), clock::now_millis());
+            outbox::prepare(tx, rng, &me, under_way, room, now)
+        });
+        let prepared = preparing.await.map_err(failed)?;
         if let Some(due) = prepared.next_receipt {
             self.wake_at(due);
         }
@@ -148,11 +155,11 @@ impl<'a> Pump<'a> {
             for outgoing in &frame {
                 self.under_way.leave(outgoing.recipient, outgoing.entry);
             }
-            let link = self.link;
+            let (link, left) = (self.link, self.pace.leave());
             let job = async move {
                 let messages = frame.iter().map(|outgoing| outgoing.message.clone()).collect();
                 let reply = link.send(messages).await;
-                Done::Sent(frame, reply)
+                Done::Sent(left, frame, reply)
             };
             self.jobs.push(job.boxed());
         }
@@ -178,14 +185,21 @@ impl<'a> Pump<'a> {
     async fn take(&mut self, done: Done) -> Result<(), DisconnectReason> {
         match done {
             Done::Rested(entry) => self.under_way.release(entry),
+            Done::Paused => self.pace.rested(),
             Done::Gathered => self.gathering = false,
             Done::Due => self.receipt_at = None,
-            Done::Sent(frame, Ok(outcomes)) => {
+            Done::Sent(left, frame, Ok(outcomes)) => {
+                self.pace.answered(left);
                 for (sent, outcome) in frame.into_iter().zip(outcomes) {
                     self.answered(sent, outcome).await?;
                 }
             }
-            Done::Sent(frame, Err(error)) => {
+            Done::Sent(left, frame, Err(error)) => {
+                match error {
+                    RequestError::Unknown if self.are_why(&frame) => self.pace.returned(),
+                    RequestError::Throttled | RequestError::Unknown => self.slow_down(left),
+                    _ => self.pace.answered(left),
+                }
                 for sent in frame {
                     self.not_sent(&sent, error.clone()).await?;
                 }
@@ -242,7 +256,15 @@ impl<'a> Pump<'a> {
         let reason = match error {
             RequestError::Closed => return Err(DisconnectReason::Broken),
             RequestError::TimedOut => return Err(DisconnectReason::TimedOut),
-            RequestError::Unknown | RequestError::Mismatched => {
+            RequestError::Throttled => {
+                self.under_way.release(entry);
+                return Ok(());
+            }
+            RequestError::Unknown => {
+                self.failed_once_more(entry);
+                return Ok(());
+            }
+            RequestError::Mismatched => {
                 self.rest(entry, Duration::ZERO);
                 return Ok(());
             }
@@ -288,6 +310,33 @@ impl<'a> Pump<'a> {
         given_up.await.map_err(failed)
     }
 
+    /// The gateway refused a frame.
+    fn slow_down(&mut self, left: Left) {
+        if let Some(rest) = self.pace.refused(left, &mut clock::rng()) {
+            tracing::debug!(?rest, "the gateway refused a frame");
+            self.jobs
+                .push(tokio::time::sleep(rest).map(|()| Done::Paused).boxed());
+        }
+    }
+
+    /// Whether a frame failed for its messages: each was in so many that failed. They rest, and not the connection.
+    fn are_why(&self, frame: &[Outgoing]) -> bool {
+        let failures = |sent: &Outgoing| self.tries.get(&sent.entry).map_or(0, |tries| tries.failures);
+        frame.iter().all(|sent| failures(sent) >= FAILURES_OF_OTHERS)
+    }
+
+    /// The gateway says that something failed. A message which that happens to time and again rests by itself, so that it stands
+    /// in the way of none.
+    fn failed_once_more(&mut self, entry: EntryId) {
+        let tries = self.tries(entry);
+        tries.failures += 1;
+        if tries.failures < FAILURES_OF_OTHERS {
+            self.under_way.release(entry);
+        } else {
+            self.rest(entry, Duration::ZERO);
+        }
+    }
+
     /// Lets a message wait before its next try.
     fn rest(&mut self, entry: EntryId, at_least: Duration) {
         let wait = self.tries(entry).backoff.next(&mut clock::rng()).max(at_least);
@@ -302,6 +351,7 @@ impl<'a> Pump<'a> {
         let timings = &self.shared.timings;
         self.tries.entry(entry).or_insert_with(|| Tries {
             corrections: 0,
+            failures: 0,
             backoff: Backoff::new(timings.backoff_first, timings.backoff_longest),
         })
     }
@@ -326,134 +376,5 @@ fn after(corrections: u32) -> AfterCorrection {
     }
 }
 
-/// Why an account cannot be written to.
-enum LearnError {
-    UnknownAccount,
-    InvalidKeys,
-    Disconnect(DisconnectReason),
-}
-
-/// One step to learn about an account did not work.
-enum Stumble {
-    /// It may work after a wait, at least this long.
-    Wait(Duration),
-    Fail(LearnError),
-}
-
-/// Learns all that is missing to write to an account.
-async fn learn(shared: &Shared, me: &Arc<Me>, link: &Link, account: AccountId) -> Result<(), LearnError> {
-    let own = account == me.address().account;
-    let mut backoff = Backoff::new(shared.timings.backoff_first, shared.timings.backoff_longest);
-    let mut steps = 0;
-    loop {
-        let at_least = match learn_step(shared, me, link, account).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {
-                steps += 1;
-                if steps < PROMPT_STEPS {
-                    continue;
-                }
-                Duration::ZERO
-            }
-            // Without our own devices nothing may be sent to anybody; no message is to blame.
-            Err(Stumble::Fail(LearnError::UnknownAccount | LearnError::InvalidKeys)) if own => {
-                tracing::warn!("the service's word about the own account cannot be used");
-                Duration::ZERO
-            }
-            Err(Stumble::Fail(error)) => return Err(error),
-            Err(Stumble::Wait(at_least)) => at_least,
-        };
-        pause(&mut backoff, at_least).await;
-    }
-}
-
-/// Does what is next to learn. Returns whether there was nothing left to do.
-async fn learn_step(shared: &Shared, me: &Arc<Me>, link: &Link, account: AccountId) -> Result<bool, Stumble> {
-    let asker = me.clone();
-    let plan = shared
-        .store
-        .read(move |tx| directory::plan(tx, &asker, account, clock::now_millis()))
-        .await;
-    let asked = match plan.map_err(store_failed)? {
-        Plan::Ready | Plan::Held => return Ok(true),
-        Plan::Fetch => {
-            keeper::fetch(shared, me, account)
-                .await
-                .map_err(stumble_over_fetch)?;
-            return Ok(false);
-        }
-        Plan::ClaimAll => None,
-        Plan::Claim(devices) => Some(devices),
-    };
-    let bundles = link
-        .claim(account, asked.clone())
-        .await
-        .map_err(stumble_over_claim)?;
-    let me = me.clone();
-    let taken = shared.apply(move |tx| {
-        let (rng, now) = (&mut clock::rng(), clock::now_millis());
-        directory::take_bundles(tx, rng, &me, asked.as_deref(), &bundles, now)
-    });
-    taken.await.map_err(stumble_over_list)?;
-    Ok(false)
-}
-
-fn stumble_over_list(error: TakeError) -> Stumble {
-    match error {
-        // Two answers may have overtaken each other.
-        TakeError::List(ListError::Rollback) => Stumble::Wait(Duration::ZERO),
-        TakeError::List(_) | TakeError::Keys(_) => Stumble::Fail(LearnError::InvalidKeys),
-        TakeError::Store(error) => store_failed(error),
-    }
-}
-
-fn stumble_over_fetch(error: FetchError) -> Stumble {
-    match error {
-        FetchError::Http(error) if error.is_unauthorized() => disconnect(DisconnectReason::Unauthorized),
-        FetchError::Http(HttpError::Refused(problem)) => stumble_over(&problem),
-        FetchError::Http(_) => Stumble::Wait(Duration::ZERO),
-        FetchError::Take(error) => stumble_over_list(error),
-    }
-}
-
-fn stumble_over_claim(error: RequestError) -> Stumble {
-    match error {
-        RequestError::Closed => disconnect(DisconnectReason::Broken),
-        RequestError::TimedOut => disconnect(DisconnectReason::TimedOut),
-        RequestError::Refused(problem) => stumble_over(&problem),
-        RequestError::Unknown | RequestError::Mismatched | RequestError::TooLarge => {
-            Stumble::Wait(Duration::ZERO)
-        }
-    }
-}
-
-fn stumble_over(problem: &Problem) -> Stumble {
-    match problem.code {
-        ErrorCode::UnknownAccount => Stumble::Fail(LearnError::UnknownAccount),
-        ErrorCode::Unauthorized => disconnect(DisconnectReason::Unauthorized),
-        _ => Stumble::Wait(retry_after(problem)),
-    }
-}
-
-fn store_failed(error: crate::store::StoreError) -> Stumble {
-    disconnect(failed(error))
-}
-
-fn disconnect(reason: DisconnectReason) -> Stumble {
-    Stumble::Fail(LearnError::Disconnect(reason))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn x31_a_message_whose_devices_never_fit_is_corrected_so_many_times_and_then_given_up() {
-        let so_far: Vec<_> = (1..=MAX_CORRECTIONS).map(after).collect();
-        let (last, before) = so_far.split_last().unwrap();
-        assert_eq!(*last, AfterCorrection::GiveUp);
-        let (prompt, rested) = before.split_at(PROMPT_CORRECTIONS as usize);
-        assert!(prompt.iter().all(|next| *next == AfterCorrection::AtOnce));
-        assert!(!rested.is_empty() && rested.iter().all(|next| *next == AfterCorrection::Rest));
-    }
-}
+mod tests;

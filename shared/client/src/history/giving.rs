@@ -18,9 +18,9 @@ use crate::{
     store::{
         StoreError, directory,
         histories::{self, Given, GivenChunk, Past},
-        messages, outbox,
+        outbox,
         peers::PeerId,
-        timeline,
+        places, timeline,
     },
 };
 
@@ -60,7 +60,7 @@ pub(super) fn offer(
         0 => 0,
         days => now_millis.saturating_sub(DAY_MILLIS.saturating_mul(days.into())),
     };
-    let newest = messages::newest(tx)?;
+    let newest = places::newest(tx)?;
     let given = Given {
         peer: listed.peer,
         history: HistoryId::new(rng.random()),
@@ -191,7 +191,7 @@ pub(super) fn over(tx: &Transaction<'_>, given: Given, end: HistoryEnd) -> Resul
     let (peer, history) = (given.peer, given.history);
     let stage = match end {
         HistoryEnd::Complete => HistoryStage::Complete,
-        HistoryEnd::Stopped | HistoryEnd::DeviceGone => HistoryStage::Ended,
+        HistoryEnd::Stopped | HistoryEnd::DeviceGone | HistoryEnd::Unreadable => HistoryStage::Ended,
     };
     close(tx, given, stage)?;
     tell_end(tx, peer, history, end)

@@ -8,10 +8,11 @@
 //! A few chunks are under way at once ([`CHUNKS_UNDER_WAY`]), and the next leaves when one was taken: a device that is away
 //! finds no mailbox full of history. In the outbox they are behind whatever else there is to say to the own devices.
 //!
-//! The newest messages come first. They get places before all that the taking device has, whose own places begin above
-//! 2³². What came to the giving device while it gave is sent last: it may have been encrypted before the other device was in.
+//! The newest messages come first. Each gets a place right below the one that came before it ([`keeping`]): what is older than
+//! all that the taking device has stands before that, what is missing in between stands where it belongs. What came to the giving device while it gave is sent last: it may have been encrypted before the other device was in.
 
 mod giving;
+mod keeping;
 mod taking;
 
 use std::{fmt, str::FromStr};
@@ -41,6 +42,9 @@ use crate::{
 /// ([`WINDOW`](crate::under_way::WINDOW)), so that a message to the own devices always finds room beside them.
 pub(crate) const CHUNKS_UNDER_WAY: u32 = 3;
 const _: () = assert!((CHUNKS_UNDER_WAY as u64) < crate::under_way::WINDOW);
+
+/// Chunks that cannot be read, one after another, until a history ends: each that is under way is asked for once more.
+pub(crate) const MAX_UNREADABLE_CHUNKS: u32 = 2 * CHUNKS_UNDER_WAY;
 
 /// How much of the past a device is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,9 @@ pub enum HistoryEnd {
     Stopped,
     /// The other device is not in the account any more. What was taken stays.
     DeviceGone,
+    /// This device could not read what the other one gives, also when that was sent again: one of the two runs a newer
+    /// version. What was taken stays. The other device is told that this one stopped.
+    Unreadable,
 }
 
 /// How far a history has come.
@@ -233,7 +240,7 @@ pub(crate) fn obey(
         }
         HistoryMatter::Chunk(chunk) => {
             let us = me.address().account;
-            if taking::is_sound(us, chunk) {
+            if keeping::is_sound(us, chunk) {
                 return taking::chunk(tx, (us, peer), history, chunk);
             }
             let mut effects =
@@ -246,6 +253,12 @@ pub(crate) fn obey(
             Ok(effects)
         }
     }
+}
+
+/// Another own device said something that cannot be read, and that may be a chunk of a history it gives. That is asked for
+/// again, so many times ([`MAX_UNREADABLE_CHUNKS`]).
+pub(crate) fn unreadable(tx: &Transaction<'_>, peer: PeerId) -> Result<Effects, StoreError> {
+    taking::unreadable(tx, peer)
 }
 
 /// The own list of devices changed: histories with devices that are not on it end.

@@ -4,22 +4,20 @@ use rand::CryptoRng;
 use rusqlite::Transaction;
 use waxwing_protocol::{
     Body,
-    content::{Chunk, History, HistoryMatter, PastMessage, PastState, Wish},
-    keys::TheirDevice,
+    content::{Chunk, History, HistoryMatter, Wish},
 };
-use waxwing_wire::{AccountId, DeviceAddress, DeviceId, MessageId};
+use waxwing_wire::{AccountId, DeviceId};
 
-use super::{CHUNKS_UNDER_WAY, HistoryEnd, HistoryError, HistoryId, HistoryStage, tell_end};
+use super::{
+    CHUNKS_UNDER_WAY, HistoryEnd, HistoryError, HistoryId, HistoryStage, MAX_UNREADABLE_CHUNKS,
+    keeping::keep_all, tell_end,
+};
 use crate::{
-    channel,
-    events::{Effects, Event, FailureReason},
-    messages::MessageState,
-    read_state, receive,
+    events::{Effects, Event},
     store::{
-        StoreError, directory,
+        StoreError,
         histories::{self, Taken, Tell},
-        messages::{self, NewMessage},
-        peers::{self, PeerId},
+        peers::PeerId,
         timeline::{self, Note},
     },
 };
@@ -50,6 +48,8 @@ pub(super) fn offered(
         stage: HistoryStage::Offered,
         next_chunk: 0,
         done: 0,
+        place: None,
+        unreadable: 0,
         tell: None,
     };
     histories::take(tx, &taken)?;
@@ -84,7 +84,7 @@ pub(super) fn decline(tx: &Transaction<'_>, history: HistoryId) -> Result<bool, 
     taken.stage = HistoryStage::Ended;
     taken.tell = Some(Tell::End);
     histories::update_taken(tx, &taken)?;
-    histories::forget_held(tx, taken.peer)?;
+    histories::forget_on_the_way(tx, taken.peer)?;
     Ok(true)
 }
 
@@ -106,10 +106,10 @@ pub(super) fn withdrawn(
 pub(super) fn over(tx: &Transaction<'_>, mut taken: Taken, end: HistoryEnd) -> Result<Effects, StoreError> {
     taken.stage = match end {
         HistoryEnd::Complete => HistoryStage::Complete,
-        HistoryEnd::Stopped | HistoryEnd::DeviceGone => HistoryStage::Ended,
+        HistoryEnd::Stopped | HistoryEnd::DeviceGone | HistoryEnd::Unreadable => HistoryStage::Ended,
     };
     histories::update_taken(tx, &taken)?;
-    histories::forget_held(tx, taken.peer)?;
+    histories::forget_on_the_way(tx, taken.peer)?;
     tell_end(tx, taken.peer, taken.history, end)
 }
 
@@ -137,6 +137,25 @@ pub(super) fn gap(tx: &Transaction<'_>, peer: PeerId) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// A chunk may have come that cannot be read: it is asked for again, or the history ends.
+pub(super) fn unreadable(tx: &Transaction<'_>, peer: PeerId) -> Result<Effects, StoreError> {
+    let under_way = |taken: &Taken| taken.stage == HistoryStage::UnderWay;
+    let Some(mut taken) = histories::taken(tx, peer)?.filter(under_way) else {
+        return Ok(Effects::default());
+    };
+    taken.unreadable = taken.unreadable.saturating_add(1);
+    let mut effects = Effects::default();
+    if taken.unreadable < MAX_UNREADABLE_CHUNKS {
+        taken.tell = Some(Tell::Again);
+        histories::update_taken(tx, &taken)?;
+    } else {
+        taken.tell = Some(Tell::End);
+        effects.merge(over(tx, taken, HistoryEnd::Unreadable)?);
+    }
+    effects.send = true;
+    Ok(effects)
+}
+
 /// Puts what the giving devices are to be told into the outbox.
 pub(super) fn leave(
     tx: &Transaction<'_>,
@@ -157,11 +176,6 @@ pub(super) fn leave(
         histories::update_taken(tx, &taken)?;
     }
     Ok(())
-}
-
-/// Whether all of a chunk can be read: ids are ids, keys are keys.
-pub(super) fn is_sound(us: AccountId, chunk: &Chunk) -> bool {
-    chunk.messages.iter().all(|past| Named::of(us, past).is_some())
 }
 
 /// Takes a chunk. It is stored when those before it are; one that is known is only answered.
@@ -205,13 +219,12 @@ pub(super) fn chunk(
     let mut next = Some(chunk.clone());
     let mut last = false;
     while let Some(chunk) = next {
-        for past in &chunk.messages {
-            effects.merge(keep(tx, us, past, chunk.newer)?);
-        }
+        effects.merge(keep_all(tx, us, &mut taken, &chunk)?);
         if !chunk.newer {
             taken.done = taken.done.saturating_add(chunk.messages.len() as u64);
         }
         taken.next_chunk = taken.next_chunk.saturating_add(1);
+        taken.unreadable = 0;
         last |= chunk.last;
         next = histories::take_held(tx, peer, taken.next_chunk)?
             .map(|body| match Body::from_bytes(&body) {
@@ -236,109 +249,6 @@ pub(super) fn chunk(
         histories::update_taken(tx, &taken)?;
     }
     Ok(effects)
-}
-
-/// Who sent a message, where, and under which id.
-struct Named {
-    from: DeviceAddress,
-    id: MessageId,
-    conversation: AccountId,
-}
-
-impl Named {
-    fn of(us: AccountId, past: &PastMessage) -> Option<Self> {
-        let conversation = AccountId::from_bytes(&past.conversation).ok()?;
-        let from = DeviceAddress {
-            account: if past.own { us } else { conversation },
-            device: DeviceId::new(past.device.into()).ok()?,
-        };
-        let keys = past.unconfirmed.as_ref();
-        if keys.is_some_and(|keys| TheirDevice::from_bytes(keys).is_err())
-            || (!past.own && conversation == us)
-        {
-            return None;
-        }
-        Some(Self {
-            from,
-            id: MessageId::from_bytes(&past.message).ok()?,
-            conversation,
-        })
-    }
-}
-
-/// Stores a message of a history. Of one that is there already, what was not known of it.
-fn keep(tx: &Transaction<'_>, us: AccountId, past: &PastMessage, newer: bool) -> Result<Effects, StoreError> {
-    let mut effects = Effects::default();
-    let Some(Named {
-        from,
-        id,
-        conversation,
-    }) = Named::of(us, past)
-    else {
-        return Ok(effects);
-    };
-    let new = NewMessage {
-        id,
-        from,
-        conversation,
-        // It came through no channel to this device.
-        sequence: 0,
-        sent_at_millis: past.sent_at_millis,
-        text: &past.text,
-        own: past.own,
-        late: past.late,
-        unconfirmed: unconfirmed(tx, from, past)?,
-        state: state(&past.state),
-    };
-    let Some(row) = receive::keep(tx, &new)? else {
-        if let Some(row) = messages::find(tx, from, id)? {
-            if past.own {
-                messages::raise(tx, row, new.state)?;
-            }
-            if past.read {
-                messages::set_read(tx, row)?;
-            }
-        }
-        return Ok(effects);
-    };
-    if past.read {
-        messages::set_read(tx, row)?;
-    }
-    if newer {
-        channel::show(tx, Some(row), &mut effects)?;
-    } else {
-        let place = messages::place_first(tx, row)?;
-        read_state::placed(tx, row, place)?;
-    }
-    Ok(effects)
-}
-
-/// The life of its sender, if no list that is trusted here names it.
-fn unconfirmed(
-    tx: &Transaction<'_>,
-    from: DeviceAddress,
-    past: &PastMessage,
-) -> Result<Option<PeerId>, StoreError> {
-    let Some(keys) = &past.unconfirmed else {
-        return Ok(None);
-    };
-    let peer = peers::meet(tx, from, keys)?;
-    let listed = directory::device(tx, from)?;
-    Ok((listed.map(|listed| listed.peer) != Some(peer)).then_some(peer))
-}
-
-fn state(past: &PastState) -> MessageState {
-    match past {
-        PastState::Received => MessageState::Received,
-        PastState::Accepted => MessageState::Accepted,
-        PastState::Delivered => MessageState::Delivered,
-        PastState::Read => MessageState::Read,
-        // A reason of a newer version is one that this one does not know.
-        PastState::Failed(reason) => MessageState::Failed(
-            timeline::from_json(reason, 0)
-                .unwrap_or(FailureReason::Refused(waxwing_wire::ErrorCode::Internal)),
-        ),
-    }
 }
 
 fn find(tx: &Transaction<'_>, history: HistoryId) -> Result<Option<Taken>, StoreError> {

@@ -1,3 +1,6 @@
+mod order;
+mod unread;
+
 use proptest::prelude::*;
 use waxwing_protocol::content::{Chunk, PastMessage, PastState, Wish};
 

@@ -68,19 +68,26 @@ pub(crate) fn sent(
 ) -> Result<Option<Option<SentMessage>>, StoreError> {
     let select = "SELECT sent.message, messages.message, conversation, sent_at, body
                   FROM sent LEFT JOIN messages ON messages.id = sent.message WHERE peer = ?1 AND sent.sequence = ?2";
-    let read = |row: &rusqlite::Row<'_>| {
-        columns::optional(row, 0, |row, _| {
-            Ok(SentMessage {
-                message: columns::message(row, 1)?,
-                conversation: columns::account(row, 2)?,
-                sent_at_millis: columns::count(row, 3)?,
-                text: row.get(4)?,
-            })
-        })
-    };
+    let read = |row: &rusqlite::Row<'_>| columns::optional(row, 0, |row, _| read_sent(row));
     Ok(tx
         .prepare_cached(select)?
         .query_row(params![peer.0, columns::to_integer(sequence)], read)
+        .optional()?)
+}
+
+/// What was sent to a device under an id, and the number that it had.
+pub(crate) fn sent_as(
+    tx: &Transaction<'_>,
+    peer: PeerId,
+    message: MessageId,
+) -> Result<Option<(u64, SentMessage)>, StoreError> {
+    let select = "SELECT sent.sequence, messages.message, conversation, sent_at, body
+                  FROM sent JOIN messages ON messages.id = sent.message
+                  WHERE peer = ?1 AND messages.message = ?2 ORDER BY sent.sequence LIMIT 1";
+    let read = |row: &rusqlite::Row<'_>| Ok((columns::count(row, 0)?, read_sent(row)?));
+    Ok(tx
+        .prepare_cached(select)?
+        .query_row(params![peer.0, message.to_bytes()], read)
         .optional()?)
 }
 
@@ -178,4 +185,21 @@ pub(crate) fn take_ask(
     tx.prepare_cached("INSERT INTO asks VALUES (?1, ?2, ?3)")?
         .execute(params![peer.0, ours, columns::to_integer(now_millis)])?;
     Ok(true)
+}
+
+/// Whatever a device was asked for and did not send is to be asked for once more.
+pub(crate) fn ask_anew(tx: &Transaction<'_>, peer: PeerId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE missing SET asked = 0 WHERE peer = ?1 AND asked = 1")?
+        .execute([peer.0])?;
+    Ok(())
+}
+
+/// A message, from column 1 on.
+fn read_sent(row: &rusqlite::Row<'_>) -> rusqlite::Result<SentMessage> {
+    Ok(SentMessage {
+        message: columns::message(row, 1)?,
+        conversation: columns::account(row, 2)?,
+        sent_at_millis: columns::count(row, 3)?,
+        text: row.get(4)?,
+    })
 }

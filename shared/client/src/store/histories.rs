@@ -1,8 +1,8 @@
-//! Tables `histories_given`, `chunks_given`, `histories_taken` and `chunks_ahead`: histories between own devices, and how
-//! far each has come.
+//! Tables `histories_given`, `chunks_given`, `histories_taken`, `chunks_ahead` and `history_places`: histories between own
+//! devices, and how far each has come.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use waxwing_wire::MessageId;
+use waxwing_wire::{AccountId, MessageId};
 
 use super::{StoreError, columns, messages, peers::PeerId};
 use crate::{
@@ -50,6 +50,10 @@ pub(crate) struct Taken {
     pub(crate) stage: HistoryStage,
     pub(crate) next_chunk: u32,
     pub(crate) done: u64,
+    /// Where the message stands that came last of it.
+    pub(crate) place: Option<u64>,
+    /// How many chunks could not be read since one was taken.
+    pub(crate) unreadable: u32,
     /// What the other device is to be told.
     pub(crate) tell: Option<Tell>,
 }
@@ -65,7 +69,8 @@ pub(crate) enum Tell {
 const GIVEN: &str =
     "SELECT peer, history, days, since, messages, stage, older_than, newer_than, next_chunk, finished, done,
                             again, reminded_at FROM histories_given";
-const TAKEN: &str = "SELECT peer, history, messages, stage, next_chunk, done, tell FROM histories_taken";
+const TAKEN: &str =
+    "SELECT peer, history, messages, stage, next_chunk, done, tell, place, unreadable FROM histories_taken";
 
 /// All histories that this device gave or gives.
 pub(crate) fn all_given(tx: &Transaction<'_>) -> Result<Vec<Given>, StoreError> {
@@ -197,7 +202,8 @@ pub(crate) fn update_taken(tx: &Transaction<'_>, taken: &Taken) -> Result<(), St
         Tell::End => 3,
     });
     tx.prepare_cached(
-        "UPDATE histories_taken SET stage = ?2, next_chunk = ?3, done = ?4, tell = ?5 WHERE peer = ?1",
+        "UPDATE histories_taken SET stage = ?2, next_chunk = ?3, done = ?4, tell = ?5, place = ?6, unreadable = ?7
+         WHERE peer = ?1",
     )?
     .execute(params![
         taken.peer.0,
@@ -205,6 +211,8 @@ pub(crate) fn update_taken(tx: &Transaction<'_>, taken: &Taken) -> Result<(), St
         taken.next_chunk,
         columns::to_integer(taken.done),
         tell,
+        taken.place.map(columns::to_integer),
+        taken.unreadable,
     ])?;
     Ok(())
 }
@@ -233,9 +241,41 @@ pub(crate) fn take_held(
         .optional()?)
 }
 
-/// Forgets the chunks that came before an earlier one.
-pub(crate) fn forget_held(tx: &Transaction<'_>, peer: PeerId) -> Result<(), StoreError> {
+/// Where the message of a conversation stands that came last of a history.
+pub(crate) fn place_in(
+    tx: &Transaction<'_>,
+    peer: PeerId,
+    conversation: AccountId,
+) -> Result<Option<u64>, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT place FROM history_places WHERE peer = ?1 AND conversation = ?2")?
+        .query_row(params![peer.0, conversation.to_bytes()], |row| {
+            columns::count(row, 0)
+        })
+        .optional()?)
+}
+
+/// Stores it.
+pub(crate) fn set_place_in(
+    tx: &Transaction<'_>,
+    peer: PeerId,
+    conversation: AccountId,
+    place: u64,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO history_places VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            peer.0,
+            conversation.to_bytes(),
+            columns::to_integer(place)
+        ])?;
+    Ok(())
+}
+
+/// Forgets what is needed only while a history is taken: chunks that came before an earlier one, and places.
+pub(crate) fn forget_on_the_way(tx: &Transaction<'_>, peer: PeerId) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM chunks_ahead WHERE peer = ?1")?
+        .execute([peer.0])?;
+    tx.prepare_cached("DELETE FROM history_places WHERE peer = ?1")?
         .execute([peer.0])?;
     Ok(())
 }
@@ -339,6 +379,8 @@ fn read_taken(row: &Row<'_>) -> rusqlite::Result<Taken> {
         stage: from_column(row, 3)?,
         next_chunk: row.get(4)?,
         done: columns::count(row, 5)?,
+        place: columns::optional(row, 7, columns::count)?,
+        unreadable: row.get(8)?,
         tell,
     })
 }

@@ -53,13 +53,6 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<Messa
     Ok(MessageRow(tx.last_insert_rowid()))
 }
 
-/// Gives a message its place: from now on it is shown.
-pub(crate) fn place(tx: &Transaction<'_>, message: MessageRow, position: u64) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE messages SET position = ?2 WHERE id = ?1")?
-        .execute(params![message.0, columns::to_integer(position)])?;
-    Ok(())
-}
-
 /// A trusted list names the sender's keys. Returns the messages that waited for that.
 pub(crate) fn confirm(tx: &Transaction<'_>, peer: PeerId) -> Result<Vec<MessageId>, StoreError> {
     let mut confirm =
@@ -176,31 +169,6 @@ pub(crate) fn mark_read(
     .execute(bounds)?;
     Ok(unread)
 }
-
-/// Gives a message a place before all others, where messages from before this device was linked are: below
-/// [`HISTORY_END`].
-pub(crate) fn place_first(tx: &Transaction<'_>, message: MessageRow) -> Result<u64, StoreError> {
-    let first = tx
-        .prepare_cached("SELECT min(position) FROM messages")?
-        .query_row([], |row| columns::optional(row, 0, columns::count))?;
-    let position = first
-        .map_or(HISTORY_END, |first| first.min(HISTORY_END))
-        .checked_sub(1)
-        .ok_or(StoreError::Damaged("positions"))?;
-    place(tx, message, position)?;
-    Ok(position)
-}
-
-/// The highest position; of the timeline's if there is none.
-pub(crate) fn newest(tx: &Transaction<'_>) -> Result<u64, StoreError> {
-    let newest = tx
-        .prepare_cached("SELECT max(position) FROM messages")?
-        .query_row([], |row| columns::optional(row, 0, columns::count))?;
-    Ok(newest.unwrap_or_default().max(HISTORY_END))
-}
-
-/// Positions of the timeline begin above it.
-const HISTORY_END: u64 = 1 << 32;
 
 /// A message by its name, shown or not.
 pub(crate) fn find(
@@ -345,6 +313,15 @@ const SENT: i64 = 6;
 const DELIVERED: i64 = 7;
 const READ: i64 = 8;
 
+/// How far a receipt says that a message got, from the column of [`to_columns`].
+pub(super) fn state_of_receipt(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageState> {
+    match row.get::<_, i64>(column)? {
+        DELIVERED => Ok(MessageState::Delivered),
+        READ => Ok(MessageState::Read),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
+}
+
 /// Whether a message is shown, and was handed to the network if it is one of this device.
 pub(super) const HAS_LEFT: &str = "position IS NOT NULL AND state NOT IN (2, 5)";
 const _: () = assert!(PENDING == 2 && HELD == 5);
@@ -353,7 +330,7 @@ const _: () = assert!(PENDING == 2 && HELD == 5);
 /// that was given up may have arrived all the same.
 const IS_NOT_AS_FAR: &str = "instr('42516378', state) < instr('42516378', ?2)";
 
-fn to_columns(state: MessageState) -> Result<(i64, Option<String>), StoreError> {
+pub(super) fn to_columns(state: MessageState) -> Result<(i64, Option<String>), StoreError> {
     Ok(match state {
         MessageState::Received => (RECEIVED, None),
         MessageState::Pending => (PENDING, None),

@@ -17,6 +17,7 @@ pub(crate) mod columns;
 #[cfg(test)]
 pub(crate) mod crash;
 pub(crate) mod directory;
+pub(crate) mod early_receipts;
 mod file;
 pub(crate) mod histories;
 pub(crate) mod identity;
@@ -27,6 +28,7 @@ pub(crate) mod newcomers;
 pub(crate) mod offers;
 pub(crate) mod outbox;
 pub(crate) mod peers;
+pub(crate) mod places;
 mod plain;
 pub(crate) mod prekeys;
 pub(crate) mod push;

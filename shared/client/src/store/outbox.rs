@@ -1,5 +1,6 @@
 //! Tables `outbox` and `ciphertexts`: messages on their way to the service, those for people and those for devices.
 
+use rand::CryptoRng;
 use rusqlite::{OptionalExtension, Transaction, params, types::Type};
 use waxwing_protocol::{
     Body,
@@ -49,6 +50,25 @@ pub(crate) struct Control {
     pub(crate) body: Body,
     /// The device it is for, or all.
     pub(crate) concerns: Option<PeerId>,
+}
+
+impl Control {
+    /// A body under an id of its own.
+    pub(crate) fn new(
+        rng: &mut impl CryptoRng,
+        now_millis: u64,
+        recipient: AccountId,
+        body: Body,
+        concerns: Option<PeerId>,
+    ) -> Self {
+        Self {
+            message: MessageId::new(now_millis, rng),
+            recipient,
+            made_at_millis: now_millis,
+            body,
+            concerns,
+        }
+    }
 }
 
 /// What an entry was encrypted to: one device, and the bytes for it.

@@ -125,3 +125,17 @@ pub(crate) fn set_reset_in(tx: &Transaction<'_>, peer: PeerId, session: &[u8; 32
         .execute(params![peer.0, session])?;
     Ok(())
 }
+
+/// Notes whether the sessions with a peer are to be reset when the budget allows.
+pub(crate) fn owe_reset(tx: &Transaction<'_>, peer: PeerId, owed: bool) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE peers SET reset_owed = ?2 WHERE id = ?1 AND reset_owed <> ?2")?
+        .execute(params![peer.0, owed])?;
+    Ok(())
+}
+
+/// The peers whose sessions are to be reset when the budget allows.
+pub(crate) fn owed_resets(tx: &Transaction<'_>) -> Result<Vec<(PeerId, DeviceAddress)>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT id, account, device FROM peers WHERE reset_owed = 1")?;
+    let rows = select.query_map([], |row| Ok((PeerId(row.get(0)?), columns::address(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,7 +1,7 @@
 //! Tables `received` and `dead_letters`: which envelopes were dealt with, and which could not be read.
 
 use rusqlite::{Transaction, params};
-use waxwing_wire::{EnvelopeId, limits::MESSAGE_LIFE_SECONDS};
+use waxwing_wire::{DeviceAddress, EnvelopeId, MessageId, limits::MESSAGE_LIFE_SECONDS};
 
 use super::{StoreError, columns, timeline};
 use crate::events::UndecryptableReason;
@@ -43,7 +43,7 @@ pub(crate) fn bury(
     let (message, account, device) = key(envelope);
     Ok(tx
         .prepare_cached(
-            "INSERT INTO dead_letters VALUES (?1, ?2, ?3, ?4, 1, ?5)
+            "INSERT INTO dead_letters (message, account, device, reason, times, last_at) VALUES (?1, ?2, ?3, ?4, 1, ?5)
              ON CONFLICT DO UPDATE SET reason = excluded.reason, times = times + 1, last_at = excluded.last_at
              RETURNING times",
         )?
@@ -63,6 +63,63 @@ pub(crate) fn bury(
 pub(crate) fn unbury(tx: &Transaction<'_>, envelope: EnvelopeId) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM dead_letters WHERE message = ?1 AND account = ?2 AND device = ?3")?
         .execute(key(envelope))?;
+    Ok(())
+}
+
+/// Notes that the sender of what could not be read is to be asked for it.
+pub(crate) fn ask_for(tx: &Transaction<'_>, envelope: EnvelopeId) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE dead_letters SET asked = 0 WHERE message = ?1 AND account = ?2 AND device = ?3 AND asked IS NULL",
+    )?
+    .execute(key(envelope))?;
+    Ok(())
+}
+
+/// Whether the sender of what could not be read was asked for it, or is to be.
+pub(crate) fn is_asked_for(tx: &Transaction<'_>, envelope: EnvelopeId) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM dead_letters WHERE message = ?1 AND account = ?2 AND device = ?3 AND asked IS NOT NULL";
+    Ok(tx.prepare_cached(select)?.exists(key(envelope))?)
+}
+
+/// The devices that are to be asked for what could not be read.
+pub(crate) fn senders_to_ask(tx: &Transaction<'_>) -> Result<Vec<DeviceAddress>, StoreError> {
+    let mut select =
+        tx.prepare_cached("SELECT DISTINCT account, device FROM dead_letters WHERE asked = 0")?;
+    let rows = select.query_map([], |row| columns::address(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a device is to be asked.
+pub(crate) fn is_to_be_asked(tx: &Transaction<'_>, from: DeviceAddress) -> Result<bool, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM dead_letters WHERE account = ?1 AND device = ?2 AND asked = 0")?
+        .exists(params![from.account.to_bytes(), from.device.get()])?)
+}
+
+/// Takes what a device was not asked for yet, the oldest first, at most so many.
+pub(crate) fn take_unasked(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    count: usize,
+) -> Result<Vec<MessageId>, StoreError> {
+    let mut take = tx.prepare_cached(
+        "UPDATE dead_letters SET asked = 1 WHERE account = ?1 AND device = ?2 AND message IN (
+             SELECT message FROM dead_letters
+             WHERE account = ?1 AND device = ?2 AND asked = 0 ORDER BY message LIMIT ?3)
+         RETURNING message",
+    )?;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let rows = take.query_map(
+        params![from.account.to_bytes(), from.device.get(), count],
+        |row| columns::message(row, 0),
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whatever a device was asked for is to be asked for once more.
+pub(crate) fn ask_anew(tx: &Transaction<'_>, from: DeviceAddress) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE dead_letters SET asked = 0 WHERE account = ?1 AND device = ?2 AND asked = 1")?
+        .execute(params![from.account.to_bytes(), from.device.get()])?;
     Ok(())
 }
 

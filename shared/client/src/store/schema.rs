@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_history.sql"),
     include_str!("migrations/0008_verified.sql"),
     include_str!("migrations/0009_push.sql"),
+    include_str!("migrations/0010_ask_for.sql"),
+    include_str!("migrations/0011_places.sql"),
 ];
 
 /// Brings the file up to date, each migration in a transaction of its own.
@@ -136,9 +138,10 @@ mod tests {
             numbers("SELECT position FROM timeline ORDER BY 1"),
             [above(1), above(2), above(3)]
         );
+        let place = |place: i64| above(place).map(|above| above << 28);
         assert_eq!(
             numbers("SELECT position FROM messages ORDER BY id"),
-            [above(1), above(2), None]
+            [place(1), place(2), None]
         );
         assert_eq!(numbers("SELECT position FROM shown"), [above(1)]);
     }

@@ -7,6 +7,7 @@ use waxwing_wire::{AccountId, DeviceAddress, DeviceId, EnvelopeId, MessageId, fr
 use super::{
     StoreError, columns,
     messages::{self, MessageRow},
+    places,
 };
 use crate::{
     events::{Event, FailureReason, UndecryptableReason},
@@ -68,12 +69,12 @@ const MESSAGE: i64 = 1;
 const NOTE: i64 = 2;
 
 /// Gives a message of this device its place.
-pub(crate) fn append_sent(tx: &Transaction<'_>, message: MessageRow) -> Result<u64, StoreError> {
-    append_message(tx, SENT, message)
+pub(crate) fn append_sent(tx: &Transaction<'_>, message: MessageRow) -> Result<(), StoreError> {
+    append_message(tx, SENT, message).map(drop)
 }
 
-/// Gives a received message its place; the app will be told.
-pub(crate) fn append_received(tx: &Transaction<'_>, message: MessageRow) -> Result<u64, StoreError> {
+/// Gives a received message its place; the app will be told. Returns its position here, and its place among the messages.
+pub(crate) fn append_received(tx: &Transaction<'_>, message: MessageRow) -> Result<(u64, u64), StoreError> {
     append_message(tx, MESSAGE, message)
 }
 
@@ -104,8 +105,8 @@ pub(crate) fn events_between(
     count: usize,
 ) -> Result<Vec<(u64, Event)>, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT timeline.position, messages.message, account, device, conversation, sequence, sent_at, body,
-                own, late, state, failure, unconfirmed, kind, detail
+        "SELECT messages.position, messages.message, account, device, conversation, sequence, sent_at, body,
+                own, late, state, failure, unconfirmed, kind, detail, timeline.position
          FROM timeline LEFT JOIN messages ON messages.id = timeline.message
          WHERE timeline.position > ?1 AND timeline.position <= ?2 AND kind <> ?3
          ORDER BY timeline.position LIMIT ?4",
@@ -154,12 +155,12 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &str, column: usize) -> rusql
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
-fn append_message(tx: &Transaction<'_>, kind: i64, message: MessageRow) -> Result<u64, StoreError> {
+fn append_message(tx: &Transaction<'_>, kind: i64, message: MessageRow) -> Result<(u64, u64), StoreError> {
     tx.prepare_cached("INSERT INTO timeline (kind, message) VALUES (?1, ?2)")?
         .execute(params![kind, message.0])?;
     let position = position(tx)?;
-    messages::place(tx, message, position)?;
-    Ok(position)
+    let place = places::of_timeline(tx, message, position)?;
+    Ok((position, place))
 }
 
 fn position(tx: &Transaction<'_>) -> Result<u64, StoreError> {
@@ -197,5 +198,5 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Event)> {
             Note::HistoryEnded { history, device, end } => Event::HistoryEnded { history, device, end },
         },
     };
-    Ok((columns::count(row, 0)?, event))
+    Ok((columns::count(row, 15)?, event))
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use crate::config::Timings;
+
 /// The waits of one thing that is tried again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
@@ -21,6 +23,11 @@ impl Backoff {
             longest,
             attempts: 0,
         }
+    }
+
+    /// The waits of a request that is made again and again while its connection lives.
+    pub(crate) fn of_requests(timings: &Timings) -> Self {
+        Self::new(timings.backoff_first, timings.longest_between_requests())
     }
 
     /// The wait before the next attempt: uniform between zero and `first · 2ⁿ`, at most `longest`.

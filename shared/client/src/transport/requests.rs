@@ -35,6 +35,9 @@ pub(crate) enum RequestError {
     /// No reply in time. Whether the request was carried out is unknown; so is whether the connection lives.
     #[error("no reply in time")]
     TimedOut,
+    /// The gateway let in no more, for now; it does not say which request it refused. Whether this one was carried out is unknown.
+    #[error("the gateway lets in no more requests for now")]
+    Throttled,
     /// The gateway said that some request failed, not which. Whether this one was carried out is unknown.
     #[error("a request failed inside the service")]
     Unknown,
@@ -185,17 +188,25 @@ struct Table {
     next: u32,
     closed: bool,
     waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
-    /// Requests taken for those that the gateway failed, and the newest that it can have been.
-    blamed: BTreeMap<RequestId, RequestId>,
+    /// Requests taken for those that the gateway failed.
+    blamed: BTreeMap<RequestId, Failure>,
+}
+
+/// The gateway failed some request.
+#[derive(Clone, Debug)]
+struct Failure {
+    error: RequestError,
+    /// The newest that it can have been.
+    newest: Option<RequestId>,
 }
 
 impl Table {
-    /// Takes the newest request that waits, of those up to `newest`, for the one that the gateway failed.
+    /// Takes the newest request that waits, of those that it can have been, for the one that the gateway failed.
     ///
     /// Whoever is blamed by mistake makes its request again, which changes nothing. If nobody is left, what failed was
     /// nobody's request, such as something said for now alone.
-    fn blame(&mut self, newest: Option<RequestId>) {
-        let failed = match newest {
+    fn blame(&mut self, failure: Failure) {
+        let failed = match failure.newest {
             Some(newest) => self.waiting.range(..=newest).next_back(),
             None => self.waiting.last_key_value(),
         };
@@ -203,9 +214,10 @@ impl Table {
             return;
         };
         if let Some(reply) = self.waiting.remove(&failed) {
-            drop(reply.send(Err(RequestError::Unknown)));
+            drop(reply.send(Err(failure.error.clone())));
         }
-        self.blamed.insert(failed, newest.unwrap_or(failed));
+        let newest = Some(failure.newest.unwrap_or(failed));
+        self.blamed.insert(failed, Failure { newest, ..failure });
         if self.blamed.len() > MAX_BLAMED {
             self.blamed.pop_first();
         }
@@ -247,7 +259,7 @@ impl Replies {
             // A receiver that is gone has timed out.
             Some(waiting) => drop(waiting.send(Ok(frame))),
             None => match table.blamed.remove(&request) {
-                Some(newest) => table.blame(Some(newest)),
+                Some(failure) => table.blame(failure),
                 None => tracing::debug!(%request, "a reply nobody waits for"),
             },
         }
@@ -259,7 +271,13 @@ impl Replies {
     /// newest, because a refusal comes at once and a reply takes a while. If that one is answered after all, it was another.
     pub(crate) fn take_foreign(&self, text: &str) {
         match serde_json::from_str::<GatewayError>(text) {
-            Ok(_) => self.lock().blame(None),
+            Ok(GatewayError { message, .. }) => self.lock().blame(Failure {
+                error: match message == TOO_MANY {
+                    true => RequestError::Throttled,
+                    false => RequestError::Unknown,
+                },
+                newest: None,
+            }),
             Err(_) => tracing::debug!(bytes = text.len(), "a frame this version does not know"),
         }
     }
@@ -318,12 +336,14 @@ impl Drop for Waiting {
     }
 }
 
+/// What API Gateway says when a throttle is used up.
+const TOO_MANY: &str = "Too Many Requests";
+
 /// `{"message": "Internal server error", "connectionId": "…", "requestId": "…"}`
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GatewayError {
-    #[serde(rename = "message")]
-    _message: String,
+    message: String,
     #[serde(rename = "requestId")]
     _request_id: String,
 }
@@ -425,14 +445,14 @@ mod tests {
         assert_eq!(reply, Err(RequestError::Unknown));
     }
 
-    const TOO_MANY: &str = r#"{"message": "Too Many Requests", "connectionId":"a=", "requestId":"b="}"#;
+    const REFUSAL: &str = r#"{"message": "Too Many Requests", "connectionId":"a=", "requestId":"b="}"#;
 
     /// The waiting requests of a connection, and whether each had a reply, is to be made again, or still waits.
     fn state_of(waiting: &mut Waiting) -> Option<bool> {
         waiting.reply.try_recv().ok().map(|reply| match reply {
             Ok(_) => true,
             Err(error) => {
-                assert_eq!(error, RequestError::Unknown);
+                assert_eq!(error, RequestError::Throttled);
                 false
             }
         })
@@ -442,7 +462,7 @@ mod tests {
     fn one_refusal_of_the_gateway_fails_one_request_and_no_other() {
         let replies = Replies::default();
         let [mut first, mut second, mut third] = [(); 3].map(|()| replies.expect().unwrap());
-        replies.take_foreign(TOO_MANY);
+        replies.take_foreign(REFUSAL);
         assert_eq!(
             [&mut first, &mut second, &mut third].map(state_of),
             [None, None, Some(false)]
@@ -456,7 +476,7 @@ mod tests {
     fn who_is_answered_after_all_was_blamed_for_another_and_that_one_is_made_again() {
         let replies = Replies::default();
         let [mut refused, mut blamed] = [(); 2].map(|()| replies.expect().unwrap());
-        replies.take_foreign(TOO_MANY);
+        replies.take_foreign(REFUSAL);
         assert_eq!([&mut refused, &mut blamed].map(state_of), [None, Some(false)]);
         let mut later = replies.expect().unwrap();
         replies.take(page(blamed.request));
@@ -483,7 +503,7 @@ mod tests {
             for answered in &told {
                 match answered {
                     Some(request) => drop(replies.take(page(*request))),
-                    None => replies.take_foreign(TOO_MANY),
+                    None => replies.take_foreign(REFUSAL),
                 }
             }
             for made in &mut requests {
@@ -499,7 +519,7 @@ mod tests {
         let replies = Replies::default();
         for _ in 0..3 * MAX_BLAMED {
             let _waiting = replies.expect().unwrap();
-            replies.take_foreign(TOO_MANY);
+            replies.take_foreign(REFUSAL);
         }
         assert_eq!(replies.lock().blamed.len(), MAX_BLAMED);
     }

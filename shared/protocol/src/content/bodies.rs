@@ -9,6 +9,9 @@ pub const MAX_RECEIPTED: usize = 35;
 /// Messages that one request to send again names at most. Who asks for more asks again.
 pub const MAX_ASKED: u64 = 64;
 
+/// Messages that one request by id names at most: as many as fit the smallest bucket.
+pub const MAX_ASKED_FOR: usize = 37;
+
 /// Bytes of a named message.
 const NAME_BYTES: usize = 1 + 16;
 
@@ -46,6 +49,14 @@ pub struct AskAgain {
     pub first: u64,
     /// The last, at most [`MAX_ASKED`] numbers in all.
     pub last: u64,
+}
+
+/// A request to the device that it is for: to send again what it sent to the asking device under these ids. The number
+/// of what cannot be read is not known, and may have been used for something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskFor {
+    /// Ids, 1 to [`MAX_ASKED_FOR`].
+    pub messages: Vec<[u8; 16]>,
 }
 
 /// A message once more, which the recipient asked for: it was sent before under another number.
@@ -120,6 +131,22 @@ impl AskAgain {
             return Err(LengthError);
         }
         Ok(Self { first, last })
+    }
+}
+
+impl AskFor {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        self.messages.concat()
+    }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, LengthError> {
+        let (messages, rest) = body.as_chunks::<16>();
+        if messages.is_empty() || messages.len() > MAX_ASKED_FOR || !rest.is_empty() {
+            return Err(LengthError);
+        }
+        Ok(Self {
+            messages: messages.to_vec(),
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::hex;
 use crate::content::{
-    Again, AskAgain, Body, Chunk, History, HistoryMatter, MessageName, PastMessage, PastState, Person,
-    ReadState, Receipt, ResetReason, Stage, Wish,
+    Again, AskAgain, AskFor, Body, Chunk, History, HistoryMatter, MessageName, PastMessage, PastState,
+    Person, ReadState, Receipt, ResetReason, Stage, Wish,
 };
 
 const CONVERSATION: [u8; 16] = [0x33; 16];
@@ -96,6 +96,12 @@ pub(super) fn bodies() -> Value {
                 delivered_receipts: false,
                 read_receipts: true,
                 contacts: vec![CONVERSATION, HISTORY],
+            }),
+        ),
+        with(
+            json!({ "kind": 10, "messages": [hex(&MESSAGE), hex(&HISTORY)] }),
+            Body::AskFor(AskFor {
+                messages: vec![MESSAGE, HISTORY],
             }),
         ),
     ])

@@ -105,6 +105,9 @@ impl Ending {
             (HistoryEnd::DeviceGone, _) => {
                 format!("Device {device} is not in your account any more; {came}.")
             }
+            (HistoryEnd::Unreadable, _) => format!(
+                "Device {device} gives what this version cannot read; {came}. Update both devices, then offer it again."
+            ),
             _ => history.told(),
         }
     }
@@ -248,6 +251,13 @@ mod tests {
             ending.told(&[history])
         };
         for (giving, done, end, words) in [
+            (
+                false,
+                64,
+                HistoryEnd::Unreadable,
+                "Device 2 gives what this version cannot read; 64 of 120 messages are here. Update both devices, then \
+                 offer it again.",
+            ),
             (
                 true,
                 120,

@@ -8,11 +8,13 @@ use super::{Peer, history::Wish};
 use crate::console::printable;
 
 /// What `/help` shows: commands, and what they do.
-pub(super) const COMMANDS: [(&str, &str); 14] = [
+pub(super) const COMMANDS: [(&str, &str); 16] = [
     ("/to NAME", "write to a name or an account id"),
     ("/who", "who is known on this machine"),
     ("/verify NAME", "the safety number to compare"),
     ("/trust NAME", "go on although their key changed"),
+    ("/link", "offer a place to another device"),
+    ("/link accept|decline", "answer one that asks for it"),
     ("/history", "what your devices give each other"),
     ("/history all|30|none", "give all, 30 days, or no more"),
     ("/history take|decline", "answer to what is offered"),
@@ -41,6 +43,10 @@ pub(super) enum Input {
     Verify(Peer),
     /// Their new key is theirs.
     Trust(Peer),
+    /// Offer a place to another device.
+    Link,
+    /// Answer one that asks for it.
+    AnswerLink(bool),
     /// Where do histories stand?
     Histories,
     /// Something about a history.
@@ -97,6 +103,9 @@ impl FromStr for Input {
             ["/verify", peer] => peer.parse().map(Self::Verify),
             ["/trust", peer] => peer.parse().map(Self::Trust),
             ["/history", ref rest @ ..] => history(rest),
+            ["/link"] => Ok(Self::Link),
+            ["/link", "accept"] => Ok(Self::AnswerLink(true)),
+            ["/link", "decline"] => Ok(Self::AnswerLink(false)),
             ["/connect"] => Ok(Self::Connect),
             ["/network"] => Ok(Self::Network),
             ["/away"] => Ok(Self::Away),
@@ -181,6 +190,9 @@ mod tests {
             ("/history none 2", Input::History(Wish::GiveNoMore(Some(second)))),
             ("/history take", Input::History(Wish::Take)),
             ("/history decline", Input::History(Wish::Decline)),
+            ("/link", Input::Link),
+            ("/link accept", Input::AnswerLink(true)),
+            ("/link decline", Input::AnswerLink(false)),
             ("/connect", Input::Connect),
             ("/network", Input::Network),
             ("/away", Input::Away),

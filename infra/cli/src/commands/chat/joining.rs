@@ -79,7 +79,7 @@ pub(super) async fn join(
 /// Takes a place in an account that another device offers, and waits until that has answered.
 async fn link(client: &Client, name: &str, console: &Console) -> Result<DeviceAddress, JoiningError> {
     console.say(
-        "Press Ctrl-O in the chat of the account's first device, offer a place, and type the code it shows:",
+        "In the chat of the account's first device press Ctrl-O and offer a place, or say /link; then type the code it shows:",
     );
     let code = Zeroizing::new(typed_line().await?);
     let called = DeviceName::new(name)?;

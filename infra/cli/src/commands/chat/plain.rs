@@ -10,10 +10,11 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use waxwing_client::{AccountId, HistoryId, SendError};
+use waxwing_client::{AccountId, HistoryId, LinkRequestId, SendError};
 
 use super::{
-    Args, ChatError, Peer,
+    Args, ChatError, Peer, advice,
+    alerts::Alerts,
     history::{self, Wish},
     input::{COMMANDS, Input},
 };
@@ -23,6 +24,7 @@ use crate::{address_book::AddressBook, console::Console, name::Name, people::Dev
 pub(super) async fn talk(
     args: &Args,
     device: Device,
+    mut alerts: Alerts,
     console: &Console,
 ) -> Result<(Device, bool), ChatError> {
     let mut chat = Chat::new(args, device, console);
@@ -30,7 +32,7 @@ pub(super) async fn talk(
     if let Some(peer) = args.to.clone() {
         chat.turn_to(peer);
     }
-    chat.talk().await?;
+    chat.talk(&mut alerts).await?;
     Ok((chat.device, chat.link != Link::Broken))
 }
 
@@ -47,6 +49,8 @@ struct Chat<'console> {
     link: Link,
     /// How many tenths of a history were said to be taken.
     said: Option<(HistoryId, u64)>,
+    /// The new device that asks for a place.
+    asking: Option<LinkRequestId>,
 }
 
 /// How things stand with the service.
@@ -72,6 +76,7 @@ impl<'console> Chat<'console> {
             names: BTreeMap::new(),
             link: Link::Opening,
             said: None,
+            asking: None,
         }
     }
 
@@ -87,7 +92,7 @@ impl<'console> Chat<'console> {
     }
 
     /// Passes lines to the service and events to the terminal, until one of them ends.
-    async fn talk(&mut self) -> Result<(), ChatError> {
+    async fn talk(&mut self, alerts: &mut Alerts) -> Result<(), ChatError> {
         let mut events = self.device.client.events().await?;
         let mut lines = lines();
         self.device.client.connect();
@@ -102,6 +107,7 @@ impl<'console> Chat<'console> {
                     Some(Ok(input)) => self.obey(input).await?,
                     Some(Err(error)) => self.note(error),
                 },
+                () = alerts.next() => self.note(advice::WOKEN),
                 _ = tokio::signal::ctrl_c() => break,
             }
         }
@@ -116,6 +122,8 @@ impl<'console> Chat<'console> {
             Input::Who => self.who(),
             Input::Verify(peer) => self.verify(peer).await,
             Input::Trust(peer) => self.trust(peer).await,
+            Input::Link => self.offer_link().await,
+            Input::AnswerLink(accept) => self.answer_link(accept).await,
             Input::Histories => self.histories(),
             Input::History(wish) => self.change_history(wish).await,
             Input::Connect => self.device.client.connect(),
@@ -217,6 +225,37 @@ impl<'console> Chat<'console> {
                 ""
             };
             self.note(format_args!("{name:<16}{account}{note}"));
+        }
+    }
+
+    /// Offers a place to another device.
+    async fn offer_link(&self) {
+        match self.device.client.offer_link().await {
+            Ok(code) => {
+                self.note(
+                    "Type this there, in `cargo waxwing chat --as NAME --link`; show it to nobody else:",
+                );
+                self.note(code.as_str());
+            }
+            Err(error) => self.note(format_args!("No place was offered: {error}")),
+        }
+    }
+
+    /// Lets the device in that asks for a place, or does not.
+    async fn answer_link(&mut self, accept: bool) {
+        let Some(request) = self.asking else {
+            return self.note("No device asks. /link shows the code that it needs.");
+        };
+        match self.device.client.answer_link(request, accept).await {
+            Ok(()) => {
+                self.asking = None;
+                self.note(if accept {
+                    "It is your device now. /history all gives it your messages."
+                } else {
+                    "It was declined."
+                });
+            }
+            Err(error) => self.note(format_args!("The new device was not answered: {error}")),
         }
     }
 

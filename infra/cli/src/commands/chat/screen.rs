@@ -42,7 +42,7 @@ use tokio::{
 };
 
 use self::{app::Happening, session::Session};
-use super::{Args, ChatError};
+use super::{Args, ChatError, alerts::Alerts};
 use crate::{
     address_book::AddressBook,
     console::{Canvas, Console},
@@ -59,6 +59,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) async fn talk(
     args: &Args,
     device: Device,
+    alerts: Alerts,
     console: &Console,
 ) -> Result<(Device, bool), ChatError> {
     let book = AddressBook::in_directory(&args.data);
@@ -68,6 +69,7 @@ pub(super) async fn talk(
     let mut canvas = Canvas::take()?;
     let (size, now) = (canvas.size()?, now());
     let mut session = Session::begin(&device, args.name.clone(), book, TimeZone::system(), size, now).await?;
+    session.hear(alerts);
     if let Some(peer) = args.to.clone() {
         session.turn_to(peer).await;
     }

@@ -1,10 +1,13 @@
 //! What the client tells, line by line.
 
-use waxwing_client::{AccountId, DeviceChange, DisconnectReason, Event, HistoryId};
+use waxwing_client::{DisconnectReason, Event, HistoryId};
 
 use super::{Chat, Link};
 use crate::{
-    commands::chat::history::{self, Ending},
+    commands::chat::{
+        advice::{self, By},
+        history::{self, Ending},
+    },
     console::printable,
 };
 
@@ -43,27 +46,6 @@ impl Chat<'_> {
                 self.note(format_args!("{count} messages of {from} are missing here."));
             }
             Event::Failed { reason, .. } => self.note(format_args!("A message was not sent: {reason}.")),
-            Event::Undecryptable { envelope, reason } => {
-                let from = self.name_of(envelope.from.account);
-                self.note(format_args!("A message of {from} could not be read: {reason}."));
-            }
-            Event::AccountKeyChanged { account, .. } => self.show_key_change(account),
-            Event::DevicesChanged { account, changes } => {
-                let whose = self.name_of(account);
-                self.note(format_args!("{whose}'s devices changed: {}.", told(&changes)));
-            }
-            Event::UnlistedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "The service presents a device that {whose} did not sign. Nothing is sent to it."
-                ));
-            }
-            Event::ClonedDevice { device } => {
-                let whose = self.name_of(device.account);
-                self.note(format_args!(
-                    "A device of {whose} runs twice, from a copy. They had better remove it and link it anew."
-                ));
-            }
             other => self.hear_of_the_account(other),
         }
     }
@@ -71,22 +53,15 @@ impl Chat<'_> {
     /// What concerns this device or the whole account.
     fn hear_of_the_account(&mut self, event: Event) {
         match event {
-            Event::RegistrationAttempted => {
-                self.note("Somebody tried to register your number and did not have your PIN.");
+            Event::Renewed => self.note(advice::RENEWED),
+            Event::LinkRequested {
+                request,
+                name,
+                fingerprint,
+            } => {
+                self.asking = Some(request);
+                self.note(advice::asks_for_a_place(&name, fingerprint));
             }
-            Event::RefusedRepeatedly => self.note(format_args!(
-                "The service refuses this device again and again. It was probably removed from its account, or the \
-                 service began anew without it. What is stored stays readable. To begin anew, leave, remove {} and its \
-                 companions, and start again.",
-                self.directory.join(format!("{}.db", self.name)).display(),
-            )),
-            Event::Removed { .. } => self.note(
-                "This device is not in your account any more. It sends and receives nothing; what it stored stays.",
-            ),
-            Event::PushTokenRefused { reason } => self.note(format_args!(
-                "The service does not take the push token ({reason:?}): no alert wakes this device. Start anew to get another."
-            )),
-            Event::Renewed => self.note("On a new connection; nothing was lost."),
             Event::HistoryOffered { device, messages, .. } => self.note(format_args!(
                 "Device {device} offers its messages, {messages} of them: /history take, or /history decline."
             )),
@@ -96,7 +71,23 @@ impl Chat<'_> {
                 let histories = history::all(&self.device.client).unwrap_or_default();
                 self.note(Ending { id, device, end }.told(&histories));
             }
-            _ => {}
+            other => self.advise(&other),
+        }
+    }
+
+    /// What both chats say.
+    fn advise(&mut self, event: &Event) {
+        if let Some((_, said)) = advice::of_somebody(event, By::Commands, |account| self.name_of(account)) {
+            self.note(said.what);
+        }
+        if let Some(what) = advice::of_the_account(event) {
+            self.note(what);
+        }
+        if matches!(event, Event::RefusedRepeatedly) {
+            self.note(format_args!(
+                "To begin anew, leave, remove {} and its companions, and start again.",
+                self.directory.join(format!("{}.db", self.name)).display(),
+            ));
         }
     }
 
@@ -116,21 +107,10 @@ impl Chat<'_> {
         }
     }
 
-    fn show_key_change(&mut self, account: AccountId) {
-        let whose = self.name_of(account);
-        self.note(format_args!(
-            "{whose} has another account key than before. Nothing is sent to them until you say /trust {whose}. \
-             Ask them first: /verify {whose} shows the number to compare."
-        ));
-    }
-
     fn show_disconnected(&mut self, reason: &DisconnectReason) {
         let was = std::mem::replace(&mut self.link, Link::Broken);
         match reason {
-            DisconnectReason::TakenOver => self.note(
-                "This device is connected elsewhere, and waits here. End the other chat, then say /connect. If there is none, \
-                 its store was copied: begin anew with an empty one, and link it anew.",
-            ),
+            DisconnectReason::TakenOver => self.note(advice::elsewhere(By::Commands)),
             DisconnectReason::Background => {
                 self.note("Away, and not connected until /back. What you write waits in the outbox.");
             }
@@ -141,15 +121,4 @@ impl Chat<'_> {
             _ => {}
         }
     }
-}
-
-/// Changes in words.
-fn told(changes: &[DeviceChange]) -> String {
-    let word = |change: &DeviceChange| match change {
-        DeviceChange::Added(device) => format!("device {device} came"),
-        DeviceChange::Removed(device) => format!("device {device} is gone"),
-        DeviceChange::Replaced(device) => format!("device {device} was set up anew"),
-        _ => "something else".to_owned(),
-    };
-    changes.iter().map(word).collect::<Vec<_>>().join(", ")
 }

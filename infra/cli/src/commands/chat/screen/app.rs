@@ -11,7 +11,10 @@ use ratatui::{crossterm::event::KeyEvent, layout::Size};
 use waxwing_client::{AccountId, DeviceAddress, DisconnectReason, Event, LinkRequestId, ReceiptSettings};
 
 use super::{
-    super::history::{Ending, History},
+    super::{
+        advice,
+        history::{Ending, History},
+    },
     answers,
     dialogs::Dialog,
     heard, keys,
@@ -137,6 +140,8 @@ pub(super) enum Happening {
     Answered(Answer),
     /// The address book was read.
     Names(BTreeMap<AccountId, Name>),
+    /// An alert came, as a phone would get it.
+    Woken,
     /// Time has passed.
     Now(u64),
 }
@@ -186,6 +191,7 @@ impl App {
             Happening::Told { event, at } => heard::hear(self, *event, at),
             Happening::Answered(answer) => return answers::take(self, answer),
             Happening::Names(names) => self.names = names,
+            Happening::Woken => self.say(advice::WOKEN),
             Happening::Now(now) => self.pass(now),
         }
         Vec::new()

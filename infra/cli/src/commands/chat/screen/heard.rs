@@ -3,18 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use waxwing_client::{AccountId, DeviceAddress, DeviceChange, DisconnectReason, Event, ResetCause};
+use waxwing_client::{AccountId, DeviceAddress, DisconnectReason, Event};
 
 use super::{
-    super::history::Ending,
+    super::{
+        advice::{self, By},
+        history::Ending,
+    },
     app::{App, Link, Newcomer},
     talk::Notice,
 };
 use crate::console::printable;
-
-/// What is said when another process has the place of this one.
-const ELSEWHERE: &str = "This device is connected elsewhere, and waits here. End the other chat, then Ctrl-R. If there is none, \
-                         its store was copied: begin anew with an empty one, and link it anew.";
 
 /// Takes an event; `at` is its position in the timeline, if it is kept.
 pub(super) fn hear(app: &mut App, event: Event, at: Option<u64>) {
@@ -44,11 +43,12 @@ pub(super) fn hear(app: &mut App, event: Event, at: Option<u64>) {
         Event::Connected => {
             app.link = Link::Open;
             app.list_is_stale = true;
-            app.alerts.retain(|alert| alert != ELSEWHERE);
+            let elsewhere = advice::elsewhere(By::Keys);
+            app.alerts.retain(|alert| *alert != elsewhere);
         }
         Event::Renewed => {
             app.link = Link::Open;
-            app.say("On a new connection; nothing was lost.");
+            app.say(advice::RENEWED);
         }
         Event::Disconnected { reason, retry_in } => disconnected(app, reason, retry_in),
         Event::LinkRequested {
@@ -83,72 +83,29 @@ fn hear_what_happened(app: &mut App, event: Event, at: Option<u64>) {
                 talk.stale = true;
             }
         }
-        Event::Undecryptable { envelope, reason } => {
-            let whose = app.name_of(envelope.from.account);
-            let what = format!("A message of {whose} could not be read: {reason}.");
-            tell(app, envelope.from.account, at, Notice::Warning(what));
-        }
-        Event::AccountKeyChanged { account, .. } => {
-            let whose = app.name_of(account);
-            let what = format!(
-                "{whose} has another account key than before. Nothing is sent to them until you answer: Ctrl-T."
-            );
-            tell(app, account, at, Notice::Warning(what));
-        }
-        Event::DevicesChanged { account, changes } => {
-            let whose = app.name_of(account);
-            let what = format!("The devices of {whose} changed: {}.", told(&changes));
-            tell(app, account, at, Notice::Note(what));
-        }
-        Event::UnlistedDevice { device } => {
-            let whose = app.name_of(device.account);
-            let what =
-                format!("The service presents a device that {whose} did not sign. Nothing is sent to it.");
-            tell(app, device.account, at, Notice::Warning(what));
-        }
-        Event::ClonedDevice { device } => {
-            let whose = app.name_of(device.account);
-            let what = format!(
-                "Device {} of {whose} runs twice, from a copy. It had better be ended and linked anew.",
-                device.device
-            );
-            tell(app, device.account, at, Notice::Warning(what));
-        }
-        Event::SessionReset { peer, cause, .. } => {
-            let whose = app.name_of(peer.account);
-            let why = match cause {
-                ResetCause::Unreadable => "something could not be read",
-                _ => "only one side wrote for long",
-            };
-            let what = format!(
-                "The session with device {} of {whose} began anew: {why}.",
-                peer.device
-            );
-            tell(app, peer.account, at, Notice::Note(what));
-        }
-        Event::RegistrationAttempted => {
-            app.alert("Somebody tried to register your number and did not have your PIN.");
-        }
-        Event::RefusedRepeatedly => {
-            app.alert(
-                "The service refuses this device again and again. It was probably removed from its account, or the service \
-                 began anew without it.",
-            );
-        }
-        Event::Removed { .. } => {
-            app.alert("This device is not in its account any more. What it stored stays readable.");
-        }
-        Event::PushTokenRefused { reason } => app.alert(format!(
-            "The service does not take the push token ({reason:?}): no alert wakes this device. Start anew to get another."
-        )),
         Event::HistoryOffered { .. } => app.histories_are_stale = true,
         Event::HistoryProgress { .. } => past_came(app),
         Event::HistoryEnded { history, device, end } => {
             let id = history;
             app.endings.push(Ending { id, device, end });
             past_came(app);
+            // Some of it may stand between messages that were read further back.
+            for talk in &mut app.talks {
+                talk.messages.clear();
+            }
         }
-        _ => {}
+        other => advise(app, &other, at),
+    }
+}
+
+/// What both chats say.
+fn advise(app: &mut App, event: &Event, at: Option<u64>) {
+    if let Some((account, said)) = advice::of_somebody(event, By::Keys, |account| app.name_of(account)) {
+        let notice = if said.warns { Notice::Warning } else { Notice::Note };
+        tell(app, account, at, notice(said.what));
+    }
+    if let Some(what) = advice::of_the_account(event) {
+        app.alert(what);
     }
 }
 
@@ -215,25 +172,15 @@ fn gap_in_words(whose: &str, missing: &std::ops::RangeInclusive<u64>, came: usiz
     }
 }
 
-/// Changes of a list of devices in words.
-fn told(changes: &[DeviceChange]) -> String {
-    let word = |change: &DeviceChange| match change {
-        DeviceChange::Added(device) => format!("device {device} came"),
-        DeviceChange::Removed(device) => format!("device {device} is gone"),
-        DeviceChange::Replaced(device) => format!("device {device} was set up anew"),
-        _ => String::from("something else"),
-    };
-    changes.iter().map(word).collect::<Vec<_>>().join(", ")
-}
-
 fn disconnected(app: &mut App, reason: DisconnectReason, retry_in: Option<std::time::Duration>) {
     let next = retry_in.map(|wait| {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         app.now.saturating_add(wait)
     });
     if reason == DisconnectReason::TakenOver {
-        app.alerts.retain(|alert| alert != ELSEWHERE);
-        app.alert(ELSEWHERE);
+        let elsewhere = advice::elsewhere(By::Keys);
+        app.alerts.retain(|alert| *alert != elsewhere);
+        app.alert(elsewhere);
     }
     app.link = Link::Broken { reason, next };
     // Nobody is heard any more.

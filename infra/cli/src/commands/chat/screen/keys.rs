@@ -118,6 +118,13 @@ fn press_in_list(app: &mut App, key: KeyEvent) -> Vec<Task> {
             app.dialog = Some(Dialog::Help(0));
             Vec::new()
         }
+        // There is nothing to type it into.
+        KeyCode::Char('/') if app.chosen.is_none() => {
+            let mut typed = Editor::default();
+            typed.insert("/");
+            app.dialog = Some(Dialog::New { typed, refused: None });
+            Vec::new()
+        }
         KeyCode::Char(_)
             if app.chosen.is_some() && key.modifiers.difference(KeyModifiers::SHIFT).is_empty() =>
         {

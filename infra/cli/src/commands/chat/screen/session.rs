@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use waxwing_client::{Client, Event, Events, StoreError};
 
 use super::{
-    super::Peer,
+    super::{Peer, alerts::Alerts},
     app::{App, Happening, Link},
     tasks::{Answer, Task, Then},
 };
@@ -26,6 +26,7 @@ pub(super) struct Session {
     events: Events,
     answer: mpsc::UnboundedSender<Answer>,
     answers: mpsc::UnboundedReceiver<Answer>,
+    alerts: Alerts,
 }
 
 impl Session {
@@ -46,10 +47,16 @@ impl Session {
             events: device.client.events().await?,
             answer,
             answers,
+            alerts: Alerts::none(),
         };
         session.read_names();
         session.carry_out(vec![Task::Settings]).await;
         Ok(session)
+    }
+
+    /// Says when an alert comes.
+    pub(super) fn hear(&mut self, alerts: Alerts) {
+        self.alerts = alerts;
     }
 
     /// Shows the conversation with somebody.
@@ -72,6 +79,7 @@ impl Session {
     pub(super) async fn next(&mut self) -> Option<Happening> {
         tokio::select! {
             answer = self.answers.recv() => answer.map(Happening::Answered),
+            () = self.alerts.next() => Some(Happening::Woken),
             event = self.events.next() => {
                 let event = event?;
                 let at = is_kept(&event).then(|| self.events.position());

@@ -148,6 +148,63 @@ fn commands_do_what_keys_do() {
 }
 
 #[test]
+fn commands_are_understood_before_there_is_a_conversation() {
+    let mut app = app(80, 24);
+    told(&mut app, Event::Connected, None);
+    assert!(matches!(
+        types(&mut app, "/connect<enter>").last(),
+        Some(Task::Connect)
+    ));
+    assert!(app.dialog.is_none());
+    assert!(types(&mut app, "/lnik<enter>").is_empty());
+    assert!(in_one_line(&app).contains("/lnik"), "it stays to be mended");
+    types(&mut app, "<esc>");
+    let tasks = types(&mut app, "/to bob<enter>");
+    assert!(matches!(
+        &tasks[..],
+        [Task::Find {
+            then: Then::Write,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_new_device_is_offered_a_place_and_answered_by_commands_as_well() {
+    let mut app = with_bob();
+    let last = |app: &mut App, command: &str| types(app, &format!("{command}<enter>")).pop();
+    let tasks = types(&mut app, "/link accept<enter>");
+    assert!(!tasks.iter().any(|task| matches!(task, Task::AnswerLink { .. })));
+    assert!(screen(&app).contains("No device asks for a place."));
+    assert!(matches!(last(&mut app, "/link"), Some(Task::OfferLink)));
+    types(&mut app, "<esc>");
+    for (number, command, accepts) in [(1, "/link accept", true), (2, "/link decline", false)] {
+        let request = LinkRequestId::from(number);
+        let asked = Event::LinkRequested {
+            request,
+            name: String::from("laptop"),
+            fingerprint: String::from("1234"),
+        };
+        told(&mut app, asked, None);
+        let Some(Task::AnswerLink {
+            request: answered,
+            accept,
+        }) = last(&mut app, command)
+        else {
+            panic!("{command} answers nobody");
+        };
+        assert_eq!((answered, accept), (request, accepts));
+    }
+}
+
+#[test]
+fn an_alert_that_a_phone_would_get_is_said() {
+    let mut app = with_bob();
+    app.update(Happening::Woken);
+    assert!(in_one_line(&app).contains("An alert came, as a phone would get it"));
+}
+
+#[test]
 fn who_is_away_sees_it_and_has_read_nothing_until_they_are_back() {
     let mut app = with_bob();
     assert!(matches!(
@@ -314,7 +371,7 @@ fn warnings_are_shown_whole_and_say_what_to_do() {
         told(&mut app, Event::RefusedRepeatedly, Some(3));
         let words = in_one_line(&app);
         assert!(
-            words.contains("removed from its account, or the service began anew without it. Esc"),
+            words.contains("or the service began anew without it. What is stored stays readable. Esc"),
             "{words}"
         );
         types(&mut app, "<esc>");

@@ -20,6 +20,11 @@ pub(super) fn obey(app: &mut App, command: Input) -> Vec<Task> {
             app.say(format!("On this machine: {}", names.join(", ")));
             Vec::new()
         }
+        Input::Link => {
+            app.dialog = Some(Dialog::Devices(Devices::default()));
+            vec![Task::Devices, Task::OfferLink]
+        }
+        Input::AnswerLink(accept) => answer_link(app, accept),
         Input::Histories => {
             app.dialog = Some(Dialog::Devices(Devices::default()));
             vec![Task::Devices, Task::Histories]
@@ -44,6 +49,17 @@ pub(super) fn obey(app: &mut App, command: Input) -> Vec<Task> {
             Vec::new()
         }
     }
+}
+
+/// Answers the new device that asked first.
+fn answer_link(app: &mut App, accept: bool) -> Vec<Task> {
+    let Some(newcomer) = app.newcomers.iter_mut().find(|newcomer| !newcomer.answered) else {
+        app.say("No device asks for a place.");
+        return Vec::new();
+    };
+    newcomer.answered = true;
+    let request = newcomer.request;
+    vec![Task::AnswerLink { request, accept }]
 }
 
 fn find(peer: Peer, then: Then) -> Vec<Task> {

@@ -6,12 +6,16 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        super::history::{History, Wish},
+        super::{
+            history::{History, Wish},
+            input::is_command,
+        },
         app::App,
         dialogs::{self, Compared, Devices, Dialog, SETTINGS, Verify},
         editor::Editor,
         tasks::{Task, Then},
     },
+    commands::obey,
     edit, verify,
 };
 
@@ -37,7 +41,15 @@ pub(super) fn press_in_dialog(app: &mut App, key: KeyEvent) -> Vec<Task> {
             !matches!(key.code, KeyCode::Char('?' | 'q') | KeyCode::Enter)
         }
         Dialog::New { typed, refused } => {
-            if key.code == KeyCode::Enter {
+            if key.code == KeyCode::Enter && is_command(&typed.text()) {
+                match typed.text().parse() {
+                    Ok(command) => {
+                        tasks.extend(obey(app, command));
+                        return tasks;
+                    }
+                    Err(error) => *refused = Some(error),
+                }
+            } else if key.code == KeyCode::Enter {
                 match typed.text().trim().parse() {
                     Ok(peer) => tasks.push(Task::Find {
                         peer,

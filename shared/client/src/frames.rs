@@ -20,44 +20,67 @@ const RECIPIENT_BYTES: usize = 88;
 const DEVICE_BYTES: usize = 64;
 
 /// Splits messages into frames, in their order.
-pub(super) fn frames(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
-    let mut frames: Vec<Frame> = Vec::new();
+pub(crate) fn frames(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut frames: Vec<Vec<Outgoing>> = Vec::new();
+    let mut packing = Packing::up_to(usize::MAX);
     for outgoing in outgoing {
-        match frames.last_mut() {
-            Some(frame) if frame.takes(&outgoing.message) => frame.push(outgoing),
-            _ => frames.push(Frame::of(outgoing)),
+        match (packing.place(&outgoing.message), frames.last_mut()) {
+            (Some(Place::SameFrame), Some(frame)) => frame.push(outgoing),
+            _ => frames.push(vec![outgoing]),
         }
     }
-    frames.into_iter().map(|frame| frame.messages).collect()
+    frames
 }
 
-struct Frame {
-    messages: Vec<Outgoing>,
+/// Fills one frame after the other, so many at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Packing {
+    /// Frames that may still be begun.
+    room: usize,
+    messages: usize,
     envelopes: usize,
     bytes: usize,
 }
 
-impl Frame {
-    fn of(first: Outgoing) -> Self {
-        let mut frame = Self {
-            messages: Vec::new(),
+/// Where a message has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the frame of the message before it.
+    SameFrame,
+    /// In the next frame, as its first.
+    NextFrame,
+}
+
+impl Packing {
+    pub(crate) fn up_to(frames: usize) -> Self {
+        Self {
+            room: frames,
+            // As if a frame before were full.
+            messages: MAX_MESSAGES_PER_SEND,
             envelopes: 0,
-            bytes: FRAME_BYTES,
-        };
-        frame.push(first);
-        frame
+            bytes: 0,
+        }
     }
 
-    fn takes(&self, message: &OutgoingMessage) -> bool {
-        self.messages.len() < MAX_MESSAGES_PER_SEND
+    /// Gives a message its place, unless all frames are full.
+    pub(crate) fn place(&mut self, message: &OutgoingMessage) -> Option<Place> {
+        let place = if self.fits(message) {
+            Place::SameFrame
+        } else {
+            self.room = self.room.checked_sub(1)?;
+            (self.messages, self.envelopes, self.bytes) = (0, 0, FRAME_BYTES);
+            Place::NextFrame
+        };
+        self.messages += 1;
+        self.envelopes += envelopes(message);
+        self.bytes += bytes(message);
+        Some(place)
+    }
+
+    fn fits(&self, message: &OutgoingMessage) -> bool {
+        self.messages < MAX_MESSAGES_PER_SEND
             && self.envelopes + envelopes(message) <= MAX_ENVELOPES_PER_SEND
             && self.bytes + bytes(message) <= MAX_MESSAGE_BYTES
-    }
-
-    fn push(&mut self, outgoing: Outgoing) {
-        self.envelopes += envelopes(&outgoing.message);
-        self.bytes += bytes(&outgoing.message);
-        self.messages.push(outgoing);
     }
 }
 
@@ -128,7 +151,12 @@ mod tests {
                 let text = serde_json::to_string(&ClientFrame::Send(request)).unwrap();
                 prop_assert!(text.len() <= MAX_MESSAGE_BYTES);
             }
-            prop_assert_eq!(frames.concat(), messages);
+            prop_assert_eq!(frames.concat(), messages.clone());
+            for room in 0..=frames.len() {
+                let mut packing = Packing::up_to(room);
+                let placed = messages.iter().take_while(|outgoing| packing.place(&outgoing.message).is_some());
+                prop_assert_eq!(placed.count(), frames[..room].iter().map(Vec::len).sum::<usize>());
+            }
         }
     }
 

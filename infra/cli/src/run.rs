@@ -15,7 +15,9 @@ use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
-use waxwing_client::{AccountId, DeviceAddress, DisconnectReason, Event, Events, MessageId, SendError};
+use waxwing_client::{
+    AccountId, AckProgress, DeviceAddress, DisconnectReason, Event, Events, MessageId, SendError, Way,
+};
 
 use crate::{
     ledger::{DeviceNumber, Ledger, Sent, Shown},
@@ -88,11 +90,60 @@ pub struct Told {
     /// Messages that came after it had reported them missing.
     pub recovered: usize,
     /// Envelopes that came although it had dealt with them.
-    pub came_again: usize,
+    pub came_again: CameAgain,
     /// Times that its token was refused.
     pub refused: usize,
     /// Times that another connection of it took over.
     pub taken_over: usize,
+}
+
+/// Envelopes that came to a device although it had dealt with them: how they came, and what had become of their ack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CameAgain {
+    /// All of them.
+    pub all: usize,
+    /// Posted to its connection, and the ack had not left: its sender repeated what it has no answer to, or a page was faster.
+    pub delivered_before_ack: usize,
+    /// Posted, and the ack was under way.
+    pub delivered_during_ack: usize,
+    /// Posted, and the ack was answered: its sender repeated it.
+    pub delivered_after_ack: usize,
+    /// In a page of its mailbox, and the ack had not left, or was refused.
+    pub read_before_ack: usize,
+    /// In a page, and the ack was under way.
+    pub read_during_ack: usize,
+    /// In a page, and the ack was answered: its sender repeated it.
+    pub read_after_ack: usize,
+}
+
+impl CameAgain {
+    fn count(&mut self, way: Way, ack: AckProgress) {
+        self.all += 1;
+        *match (way, ack) {
+            (Way::Delivered, AckProgress::Waiting) => &mut self.delivered_before_ack,
+            (Way::Delivered, AckProgress::UnderWay) => &mut self.delivered_during_ack,
+            (Way::Delivered, AckProgress::Answered) => &mut self.delivered_after_ack,
+            (Way::Read, AckProgress::Waiting) => &mut self.read_before_ack,
+            (Way::Read, AckProgress::UnderWay) => &mut self.read_during_ack,
+            (Way::Read, AckProgress::Answered) => &mut self.read_after_ack,
+        } += 1;
+    }
+}
+
+impl std::ops::Add for CameAgain {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            all: self.all + other.all,
+            delivered_before_ack: self.delivered_before_ack + other.delivered_before_ack,
+            delivered_during_ack: self.delivered_during_ack + other.delivered_during_ack,
+            delivered_after_ack: self.delivered_after_ack + other.delivered_after_ack,
+            read_before_ack: self.read_before_ack + other.read_before_ack,
+            read_during_ack: self.read_during_ack + other.read_during_ack,
+            read_after_ack: self.read_after_ack + other.read_after_ack,
+        }
+    }
 }
 
 impl Run {
@@ -406,7 +457,7 @@ impl State {
                 told.taken_over += usize::from(reason == DisconnectReason::TakenOver);
             }
             Event::Recovered { .. } => told.recovered += 1,
-            Event::CameAgain { .. } => told.came_again += 1,
+            Event::CameAgain { way, ack, .. } => told.came_again.count(way, ack),
             Event::Gap { .. } => told.gaps += 1,
             Event::Undecryptable { .. } => told.undecryptable += 1,
             Event::Failed { .. } => told.failed += 1,

@@ -3,7 +3,7 @@
 
 mod shell;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
@@ -162,15 +162,7 @@ fn two_people_talk_in_two_shells_also_while_one_is_away() {
     let directory = tempfile::tempdir().unwrap();
     let mut service = Shell::run(&["local", "--memory", "--port", "0", "--json"]);
     let ready: Value = serde_json::from_str(&service.next_line()).unwrap();
-    let chat = |name: &str, more: &[&str]| {
-        let data = directory.path().to_str().unwrap();
-        let websocket = ready["websocket_url"].as_str().unwrap();
-        let http = ready["http_url"].as_str().unwrap();
-        let mut arguments = vec!["chat", "--as", name, "--data", data, "--endpoint", websocket];
-        arguments.extend(["--http-endpoint", http]);
-        arguments.extend(more);
-        Shell::run(&arguments)
-    };
+    let chat = |name: &str, more: &[&str]| chat(directory.path(), &ready, name, more);
 
     let mut bob = chat("bob", &[]);
     bob.until("Connected.");
@@ -201,6 +193,53 @@ fn two_people_talk_in_two_shells_also_while_one_is_away() {
     alice.closes_its_input();
     assert_eq!(alice.ends(), Some(0));
 
+    service.interrupt();
+    assert_eq!(service.ends(), Some(0));
+}
+
+/// A chat of this name with the service that said it was ready, its store in this folder.
+fn chat(data: &Path, ready: &Value, name: &str, more: &[&str]) -> Shell {
+    let mut arguments = vec!["chat", "--as", name, "--data", data.to_str().unwrap()];
+    arguments.extend(["--endpoint", ready["websocket_url"].as_str().unwrap()]);
+    arguments.extend(["--http-endpoint", ready["http_url"].as_str().unwrap()]);
+    arguments.extend(more);
+    Shell::run(&arguments)
+}
+
+#[test]
+fn a_device_is_linked_line_by_line_and_woken_as_a_phone_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = Shell::run(&["local", "--memory", "--port", "0", "--json"]);
+    let ready: Value = serde_json::from_str(&service.next_line()).unwrap();
+    let chat = |name: &str, more: &[&str]| chat(directory.path(), &ready, name, more);
+    let mut alice = chat("alice", &[]);
+    alice.until("Connected.");
+    let mut bob = chat("bob", &["--to", "alice"]);
+    bob.until("Connected.");
+    alice.types("/link accept");
+    alice.until("No device asks.");
+    alice.types("/link");
+    alice.until("Type this there");
+    let code = alice.next_line();
+    let mut laptop = chat("laptop", &["--link", "--push"]);
+    laptop.until("then type the code it shows:");
+    laptop.types(code.strip_prefix("-- ").unwrap());
+    alice.until("\"laptop\" asks to be your device, and shows:");
+    alice.types("/link accept");
+    alice.until("It is your device now.");
+    laptop.until("Connected.");
+    bob.types("To both.");
+    laptop.until(": To both.");
+    // Behind the screen it is not connected any more, until an alert comes.
+    laptop.types("/away");
+    laptop.until("Away, and not connected until /back.");
+    bob.types("Wake up.");
+    laptop.until("An alert came, as a phone would get it: without content.");
+    laptop.until(": Wake up.");
+    for mut device in [alice, bob, laptop] {
+        device.types("/quit");
+        assert_eq!(device.ends(), Some(0));
+    }
     service.interrupt();
     assert_eq!(service.ends(), Some(0));
 }
@@ -298,9 +337,9 @@ fn a_service_that_forgets_what_it_accepted_is_found_out() {
     assert!(report["faults_by_kind"]["forgotten"].as_u64().unwrap() > 0);
 }
 
-/// Small quotas, and more than they let through: back-pressure instead of collapse.
+/// I1, I3: small quotas, and more than they let through, give back-pressure and no collapse.
 #[test]
-fn overload_refuses_and_delays_and_loses_nothing() {
+fn i1_i3_overload_refuses_and_delays_and_loses_nothing() {
     let (code, report, errors) = json_of(&[
         "load",
         "--overload",

@@ -5,14 +5,20 @@ use std::{io, path::Path, time::Duration};
 use serde::Serialize;
 use waxwing_prove::{
     Trouble,
-    crash_table::{Case, double_faults, markdown, single_faults},
+    crash_table::{Case, double_faults, markdown, single_faults, situations},
     paused::in_paused_time,
 };
 
-use crate::{commands::Outcome, console::Console};
+use crate::{
+    commands::Outcome,
+    console::{Console, thousands},
+};
 
 /// Where the table is, in a checkout.
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/crash-table.md");
+
+/// What is said while pairs are tried.
+const PAIRS: &str = "pairs of faults";
 
 /// Let every call that a function makes to AWS go wrong in every way, repeat the request as its client would, and check
 /// the promises of docs/reliability.md.
@@ -73,12 +79,16 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, CrashTableErr
         seed,
         ..
     } = args;
+    let watcher = console.clone();
     let cases = tokio::task::spawn_blocking(move || {
         let only = function.as_deref();
         if double {
-            in_paused_time(double_faults(only, seed, Duration::from_secs(seconds)))?
+            let progress = watcher.spinner(PAIRS);
+            let tell = |tried| progress.tell(&format!("{PAIRS}: {}", thousands(tried)));
+            in_paused_time(double_faults(only, seed, Duration::from_secs(seconds), tell))?
         } else {
-            single_faults(only)
+            let progress = watcher.progress("situations", situations(only));
+            single_faults(only, || progress.step())
         }
     });
     let cases = cases.await??;

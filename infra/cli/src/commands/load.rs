@@ -1,17 +1,23 @@
 //! `cargo waxwing load`: many devices at once, for a while, and what that took.
 
+mod account;
 mod apart;
 mod chaos;
 mod crowd;
+mod drain;
+mod idle;
 mod overload;
 mod report;
+mod sdk;
 mod sending;
 mod steady;
+
+use std::time::Duration;
 
 use waxwing_client::SendError;
 use waxwing_local::runner::CloudError;
 
-pub use self::chaos::ChaosError;
+pub use self::{chaos::ChaosError, idle::IdleError};
 
 use crate::{
     commands::Outcome,
@@ -36,6 +42,12 @@ const REST_SECONDS: u64 = 60;
 /// Seconds at most: the account keeps every message in memory.
 const MOST_SECONDS: u64 = 3600;
 
+/// Messages that wait at most: the account keeps every message in memory.
+const MOST_WAITING: i64 = 100_000;
+
+/// Idle connections at most: beyond it one address runs out of ports.
+const MOST_IDLE: i64 = 20_000;
+
 /// The mailbox's name in the template.
 const MAILBOX: &str = "MailboxTable";
 
@@ -48,16 +60,17 @@ const MAILBOX: &str = "MailboxTable";
 ///
 /// CPU seconds are those of this process (clients, runner, embedded database, and the functions unless
 /// --processes) and of the function processes running in the end; those of the service are told apart, and beside them
-/// stand those of the same calls to the database done again, straight, with nothing around them. Figures are worth
-/// comparing from a build with --release.
+/// stand those of the same calls to the database done again: straight, with nothing around them, and through the AWS SDK,
+/// with nothing else around them. Figures are worth comparing from a build with --release.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many devices: an even number, 2 to 400; each two write to each other
     #[arg(long, value_name = "N", value_parser = parse_devices, default_value = DEFAULT_DEVICES)]
     devices: usize,
     /// For how many seconds they send
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
-    seconds: u64,
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS),
+          required_unless_present_any = ["drain", "idle"])]
+    seconds: Option<u64>,
     /// Messages a second, of all devices together [default: as fast as they are shown; 20 with --chaos]
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     rate: Option<f64>,
@@ -82,6 +95,14 @@ pub struct Args {
     /// --seconds; then the time is taken until everything is accepted and shown, two minutes at most.
     #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = parse_rate, conflicts_with_all = ["chaos", "rate"])]
     overload: Vec<f64>,
+    /// Let so many messages wait for a device that is away, and tell what it takes when it comes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_WAITING),
+          conflicts_with_all = ["chaos", "rate", "overload", "seconds"])]
+    drain: Option<u32>,
+    /// Open so many connections to a runner of their own, do nothing, and tell what each costs of its memory
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_IDLE),
+          conflicts_with_all = ["chaos", "rate", "overload", "seconds", "drain", "processes", "binary"])]
+    idle: Option<u32>,
     #[command(flatten)]
     functions: FunctionsArgs,
     /// Print one JSON object, and nothing else
@@ -109,7 +130,7 @@ pub enum LoadError {
     Stalled(#[from] Stalled),
     /// Devices did not get in under the quotas.
     #[error("not every device was connected within {} s; try fewer devices", .0.as_secs())]
-    NotGathered(std::time::Duration),
+    NotGathered(Duration),
     /// A sender crashed.
     #[error("a sending task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -125,6 +146,12 @@ pub enum LoadError {
     /// The database for the comparison does not open.
     #[error("the database for the comparison does not open: {0}")]
     Bare(#[from] CloudError),
+    /// One device writes, one is away.
+    #[error("two devices are needed")]
+    NoPair,
+    /// The idle connections were not to be had.
+    #[error(transparent)]
+    Idle(#[from] IdleError),
     /// The built-in price book is broken.
     #[error(transparent)]
     Prices(#[from] waxwing_cost::BookError),
@@ -145,7 +172,20 @@ pub async fn run(args: Args, console: &Console) -> Result<Outcome, LoadError> {
     if !args.overload.is_empty() {
         return overload::run(&args, &args.overload, console).await;
     }
+    if let Some(waiting) = args.drain {
+        return drain::run(&args, waiting as usize, console).await;
+    }
+    if let Some(connections) = args.idle {
+        return idle::run(connections as usize, console).await;
+    }
     steady::run(args, console).await
+}
+
+impl Args {
+    /// For how long devices send; nothing where another measure is asked for.
+    fn lasts(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or_default())
+    }
 }
 
 fn parse_devices(text: &str) -> Result<usize, String> {

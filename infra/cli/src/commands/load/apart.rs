@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use waxwing_local::runner::{Bare, Recorded, Runner, RunnerConfig};
 
-use super::LoadError;
+use super::{
+    LoadError,
+    sdk::{self, Ask},
+};
 use crate::{
     cpu::{self, CpuTime},
     service::ServiceError,
@@ -69,28 +72,60 @@ impl Used {
     }
 }
 
-/// Does the calls again straight against an engine of their own, those of `before` first and uncounted, and tells the
-/// CPU time of the others. `None` where the system does not tell, or if not every call of `before` was kept.
+/// CPU time of the same calls to the database, done again.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Again {
+    /// Straight, with nothing around them.
+    pub(super) bare: Option<Duration>,
+    /// Through the AWS SDK, with nothing else around them.
+    pub(super) through_sdk: Option<Duration>,
+}
+
+/// Does the calls again, straight against an engine of their own and through the SDK against another, those of `before`
+/// first and uncounted, and tells the CPU time of the others. Nothing where the system does not tell, or if not every
+/// call of `before` was kept; nothing of the SDK if there is a call that the way of a message does not make.
 ///
 /// # Errors
 /// [`LoadError`].
-pub(super) async fn bare(
-    runner: &Runner,
-    before: Recorded,
-    during: Recorded,
-) -> Result<Option<Duration>, LoadError> {
+pub(super) async fn again(runner: &Runner, before: Recorded, during: Recorded) -> Result<Again, LoadError> {
+    if before.made() != before.len() as u64 {
+        return Ok(Again::default());
+    }
     let tables: Vec<_> = runner.template().tables.values().cloned().collect();
     let work = move || {
-        let bare = Bare::open(&tables)?;
-        bare.run(&before);
-        let earlier = CpuTime::read();
-        bare.run(&during);
-        let used = CpuTime::read().zip(earlier);
-        let used = used.map(|(later, earlier)| later.since(&earlier));
+        let engine = || {
+            let engine = Bare::open(&tables)?;
+            engine.run(&before);
+            Ok::<_, LoadError>(engine)
+        };
         // What was not kept cost as much as what was.
         let share = during.made() as f64 / during.len().max(1) as f64;
-        let whole = before.made() == before.len() as u64;
-        Ok(used.filter(|_| whole).map(|used| used.mul_f64(share)))
+        let straight = engine()?;
+        let bare = used_by(|| straight.run(&during)).map(|used| used.mul_f64(share));
+        let asks: Option<Vec<_>> = during.iter().map(|(name, body)| Ask::of(name, body)).collect();
+        let Some(asks) = asks else {
+            return Ok(Again {
+                bare,
+                through_sdk: None,
+            });
+        };
+        let client = sdk::client(engine()?);
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let all = async {
+            for ask in asks {
+                ask.send(&client).await;
+            }
+        };
+        let through_sdk = used_by(|| runtime.block_on(all)).map(|used| used.mul_f64(share));
+        Ok(Again { bare, through_sdk })
     };
     tokio::task::spawn_blocking(work).await?
+}
+
+/// What this thread uses for it.
+fn used_by(work: impl FnOnce()) -> Option<Duration> {
+    let earlier = cpu::of_this_thread();
+    work();
+    let used = cpu::of_this_thread().zip(earlier);
+    used.map(|(later, earlier)| later.saturating_sub(earlier))
 }

@@ -96,7 +96,8 @@ pub(super) async fn run(args: &Args, console: &Console) -> Result<Outcome, Chaos
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     console.say(format_args!(
         "{} devices, {} seconds; the disturbances are those of --seed {seed}.",
-        args.devices, args.seconds
+        args.devices,
+        args.lasts().as_secs()
     ));
     let folder = tempfile::Builder::new().prefix("waxwing-chaos-").tempdir()?;
     let functions = service::functions_binary_of(args.functions.binary.clone(), console).await?;
@@ -108,7 +109,7 @@ pub(super) async fn run(args: &Args, console: &Console) -> Result<Outcome, Chaos
     };
     let mut scene = Scene::open(start, seed, args.forget).await?;
     let writers = scene.gather(args.devices, folder.path(), console).await?;
-    let lasts = Duration::from_secs(args.seconds);
+    let lasts = args.lasts();
     let writers = scene
         .disturb(writers, lasts, args.rate.unwrap_or(RATE), console)
         .await?;
@@ -327,7 +328,7 @@ impl Scene {
         self.done.left_behind += self.service.kill().await?;
         Ok(Report::new(report::Parts {
             seed,
-            seconds: args.seconds,
+            seconds: args.lasts().as_secs(),
             devices: args.devices,
             rest_limit: limit,
             rested,

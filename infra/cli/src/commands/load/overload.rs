@@ -91,7 +91,7 @@ pub(super) async fn run(args: &Args, factors: &[f64], console: &Console) -> Resu
     let offering = Offering {
         runner: &runner,
         crowd: &crowd,
-        lasts: Duration::from_secs(args.seconds),
+        lasts: args.lasts(),
         console,
     };
     let report = offering.measure(factors).await?;

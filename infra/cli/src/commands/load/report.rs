@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::{account, apart::Again};
 use crate::{
-    console::{Console, thousands},
+    console::Console,
     latency::Latency,
     ledger::Audit,
     operations::{Measured, PerThousand},
@@ -56,8 +57,12 @@ pub(super) struct Cpu {
     pub(super) service: Option<f64>,
     /// Of the same calls to the database, done again straight, with nothing around them.
     pub(super) bare: Option<f64>,
+    /// Of the same calls through the AWS SDK, with nothing else around them.
+    pub(super) through_sdk: Option<f64>,
     /// `service` in multiples of `bare`.
     pub(super) service_to_bare: Option<f64>,
+    /// `service` in multiples of `through_sdk`.
+    pub(super) service_to_sdk: Option<f64>,
 }
 
 impl Cpu {
@@ -66,23 +71,67 @@ impl Cpu {
         messages: usize,
         all: Option<Duration>,
         service: Option<Duration>,
-        bare: Option<Duration>,
+        again: Again,
     ) -> Self {
         let per_thousand = |used: Option<Duration>| {
             used.filter(|_| messages > 0)
                 .map(|used| used.as_secs_f64() * 1000.0 / messages as f64)
         };
-        let (service, bare) = (per_thousand(service), per_thousand(bare));
+        let service = per_thousand(service);
+        let (bare, through_sdk) = (per_thousand(again.bare), per_thousand(again.through_sdk));
+        let in_multiples_of = |base: Option<f64>| {
+            let both = service.zip(base).filter(|(_, base)| *base > 0.0);
+            both.map(|(service, base)| service / base)
+        };
         Self {
             all: per_thousand(all),
             service,
             bare,
-            service_to_bare: service
-                .zip(bare)
-                .filter(|(_, bare)| *bare > 0.0)
-                .map(|(service, bare)| service / bare),
+            through_sdk,
+            service_to_bare: in_multiples_of(bare),
+            service_to_sdk: in_multiples_of(through_sdk),
         }
     }
+}
+
+/// CPU milliseconds of the service, and of its calls to the database done again; none where the system does not tell.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct CpuMillis {
+    /// Gateway, functions, database.
+    pub(super) service: Option<f64>,
+    /// The same calls to the database, straight, with nothing around them.
+    pub(super) bare: Option<f64>,
+    /// The same calls through the AWS SDK, with nothing else around them.
+    pub(super) through_sdk: Option<f64>,
+}
+
+impl CpuMillis {
+    /// What was used.
+    pub(super) fn of(service: Option<Duration>, again: Again) -> Self {
+        let millis = |used: Option<Duration>| used.map(|used| used.as_secs_f64() * 1000.0);
+        Self {
+            service: millis(service),
+            bare: millis(again.bare),
+            through_sdk: millis(again.through_sdk),
+        }
+    }
+}
+
+/// In words, what the service used beside its database calls done again, in the same unit.
+pub(super) fn per_base(service: f64, bare: Option<f64>, through_sdk: Option<f64>, unit: &str) -> String {
+    let base = |what, base: Option<f64>| {
+        let base = base.filter(|base| *base > 0.0);
+        base.map(|base| format!("{what} {base:.3} {unit}: {:.1} times", service / base))
+    };
+    let bases = [
+        base("its database calls alone", bare),
+        base("those through the AWS SDK alone", through_sdk),
+    ];
+    bases
+        .into_iter()
+        .flatten()
+        .map(|base| format!("; {base}"))
+        .collect()
 }
 
 /// What happened in a second, on average, between the first and the last message sent.
@@ -96,7 +145,6 @@ pub(super) struct PerSecond {
 impl Report {
     /// Tells it to a person.
     pub(super) fn tell(&self, console: &Console) {
-        let audit = &self.audit;
         console.say(format_args!(
             "{} devices sent for {:.1} s; functions ran {}.\n",
             self.devices, self.seconds, self.functions_run
@@ -120,9 +168,10 @@ impl Report {
                 "  CPU                 {seconds:.2} s for 1,000 messages (clients, runner, database, functions)"
             ));
         }
-        if let (Some(service), Some(bare), Some(times)) = (cpu.service, cpu.bare, cpu.service_to_bare) {
+        if let Some(service) = cpu.service {
             console.say(format_args!(
-                "                      {service:.2} s of it the service; its database calls alone {bare:.2} s: {times:.1} times"
+                "                      {service:.3} s of it the service{}",
+                per_base(service, cpu.bare, cpu.through_sdk, "s")
             ));
         }
         if let Some(operations) = &self.operations_per_1000_messages {
@@ -131,17 +180,7 @@ impl Report {
                 operations.invocations, operations.write_units, operations.read_units, operations.websocket_messages,
             ));
         }
-        console.say(format_args!(
-            "  the account         sent {}, accepted {}, delivered {} of {}",
-            thousands(audit.sent),
-            thousands(audit.accepted),
-            thousands(audit.delivered),
-            thousands(audit.expected),
-        ));
-        console.say(format_args!(
-            "                      lost {}, doubled {}, out of order {}, altered {}, unexpected {}, left in mailboxes {}",
-            audit.lost, audit.duplicated, audit.reordered, audit.altered, audit.unexpected, self.mailbox_left,
-        ));
+        account::tell(&self.audit, self.mailbox_left, console);
         say_dollars(console, &self.operations);
         if !self.passed {
             console.say("\nA PROMISE WAS BROKEN: look for the figures above that are not 0, and run with WAXWING_LOG=debug.");

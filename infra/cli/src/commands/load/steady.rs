@@ -7,7 +7,7 @@ use waxwing_local::{meter::MeterSnapshot, runner::Runner};
 
 use super::{
     Args, LoadError, MAILBOX,
-    apart::{Apart, Used, bare},
+    apart::{Again, Apart, Used, again},
     crowd::Crowd,
     report::{Cpu, PerSecond, Report},
     sending::{Pace, send_until},
@@ -61,7 +61,7 @@ struct Readings {
     end: Reading,
     cpu: Option<Duration>,
     service: Option<Duration>,
-    bare: Option<Duration>,
+    again: Again,
     used: MeterSnapshot,
 }
 
@@ -99,14 +99,14 @@ impl Crowd {
         for member in &self.members {
             member.device.client.disconnect().await;
         }
-        let bare = bare(runner, before, during).await?;
+        let again = again(runner, before, during).await?;
         let readings = Readings {
             completed,
             start,
             end,
             cpu,
             service,
-            bare,
+            again,
             used,
         };
         self.report(args, runner, readings).await
@@ -125,10 +125,10 @@ impl Crowd {
     }
 
     async fn send_for(&self, args: &Args, console: &Console) -> Result<(), LoadError> {
-        let seconds = usize::try_from(args.seconds).unwrap_or(usize::MAX);
+        let seconds = usize::try_from(args.lasts().as_secs()).unwrap_or(usize::MAX);
         let progress = console.progress("seconds", seconds);
         let start = tokio::time::Instant::now();
-        let deadline = start + Duration::from_secs(args.seconds);
+        let deadline = start + args.lasts();
         let mut senders = JoinSet::new();
         for (place, member) in self.members.iter().enumerate() {
             let pace = args.rate.map(|rate| Pace::of(rate, place, self.members.len()));
@@ -153,7 +153,7 @@ impl Crowd {
             end,
             cpu,
             service,
-            bare,
+            again,
             used,
         } = readings;
         let mut latencies = Latencies::new()?;
@@ -185,7 +185,7 @@ impl Crowd {
                 acked: (end.acked - start.acked) as f64 / seconds,
             },
             latency_ms: latencies.summary(),
-            cpu_seconds_per_1000_messages: Cpu::of(messages, cpu, service, bare),
+            cpu_seconds_per_1000_messages: Cpu::of(messages, cpu, service, again),
             operations_per_1000_messages: operations.per_thousand(messages),
             operations,
             mailbox_left,

@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
-    console::{Console, thousands},
-    ledger::Audit,
-    run::Told,
-};
+use super::super::account;
+use crate::{console::Console, ledger::Audit, run::Told};
 
 /// What was done to the run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -104,7 +101,7 @@ impl Report {
             rest_limit_seconds: rest_limit.as_secs(),
             faults: done.faults_by_kind.values().sum(),
             done,
-            redelivered: told.came_again,
+            redelivered: told.came_again.all,
             mailbox_left,
             stores_agree,
             told,
@@ -138,17 +135,7 @@ impl Report {
                 self.rest_limit_seconds
             )),
         }
-        console.say(format_args!(
-            "  the account         sent {}, accepted {}, delivered {} of {}",
-            thousands(audit.sent),
-            thousands(audit.accepted),
-            thousands(audit.delivered),
-            thousands(audit.expected),
-        ));
-        console.say(format_args!(
-            "                      lost {}, doubled {}, out of order {}, altered {}, unexpected {}, left in mailboxes {}",
-            audit.lost, audit.duplicated, audit.reordered, audit.altered, audit.unexpected, self.mailbox_left,
-        ));
+        account::tell(audit, self.mailbox_left, console);
         console.say(format_args!(
             "                      came again {}, gaps told {}, late and said to be {}, unreadable {}, given up {}",
             self.redelivered, told.gaps, audit.late, told.undecryptable, told.failed,

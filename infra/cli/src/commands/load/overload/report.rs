@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use waxwing_local::meter::MeterSnapshot;
 
-use super::{CONCURRENT_INVOCATIONS, Counts, QUEUED, REQUEST_BURST, REQUESTS_PER_SECOND, refused};
+use super::{
+    super::account, CONCURRENT_INVOCATIONS, Counts, QUEUED, REQUEST_BURST, REQUESTS_PER_SECOND, refused,
+};
 use crate::{
     console::{Console, thousands},
     latency::Latency,
@@ -238,19 +240,8 @@ impl Report {
         for phase in &self.overload {
             phase.tell(console);
         }
-        let audit = &self.audit;
-        console.say(format_args!(
-            "\n  the account         sent {}, accepted {}, delivered {} of {}\n                      \
-             lost {}, doubled {}, out of order {}, left in mailboxes {}",
-            thousands(audit.sent),
-            thousands(audit.accepted),
-            thousands(audit.delivered),
-            thousands(audit.expected),
-            audit.lost,
-            audit.duplicated,
-            audit.reordered,
-            self.mailbox_left,
-        ));
+        console.say("");
+        account::tell(&self.audit, self.mailbox_left, console);
         if !self.passed {
             console.say("\nA PROMISE WAS BROKEN: look for the figures above that are not 0, and run with WAXWING_LOG=debug.");
         }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep_until};
 use waxwing_client::{Client, ClientConfig, DeviceName, PhoneNumber, StoreLocation};
 use waxwing_local::runner::Runner;
+use zeroize::Zeroizing;
 
 use super::{
     app::Happening,
@@ -90,14 +91,14 @@ impl Stage {
     async fn linked(&self, first: &mut Seat, name: &str) -> Client {
         first.types("<c-o>l").await;
         first.sees("waxwing:link?").await;
-        let code = match &first.session.app().dialog {
-            Some(Dialog::Devices(devices)) => devices.code.clone().unwrap(),
-            other => panic!("{other:?}"),
-        };
+        let code = first.code();
         let client = Client::open(self.config()).await.unwrap();
         let (new, name) = (client.clone(), DeviceName::new(name).unwrap());
-        let linking = tokio::spawn(async move { new.link(&code, &name).await });
-        first.sees("asks to be linked.").await;
+        let mut linking = tokio::spawn(async move { new.link(&code, &name).await });
+        tokio::select! {
+            _ = first.sees("asks to be linked.") => {}
+            ended = &mut linking => panic!("before it was let in: {ended:?}"),
+        }
         first.types("a").await;
         linking.await.unwrap().unwrap();
         first.sees("The new device has its answer.").await;
@@ -141,6 +142,14 @@ impl Seat {
 
     async fn pastes(&mut self, text: &str) {
         self.session.take(Happening::Pasted(text.to_owned())).await;
+    }
+
+    /// What its QR code says.
+    fn code(&self) -> Zeroizing<String> {
+        match &self.session.app().dialog {
+            Some(Dialog::Devices(devices)) => devices.code.clone().unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn looks(&mut self) -> Buffer {

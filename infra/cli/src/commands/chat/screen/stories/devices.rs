@@ -15,10 +15,7 @@ async fn a_person_links_a_second_device_from_the_screen_and_ends_it_there() {
     alice.session.take(Happening::Resized(Size::new(80, 30))).await;
     let has_a_code = |screen: &Buffer| as_text(screen).contains("█▀▀▀▀▀█");
     alice.until("a code", has_a_code).await;
-    let code = match &alice.session.app().dialog {
-        Some(Dialog::Devices(devices)) => devices.code.clone().unwrap(),
-        other => panic!("{other:?}"),
-    };
+    let code = alice.code();
     let laptop = Client::open(stage.config()).await.unwrap();
     let linking = tokio::spawn({
         let laptop = laptop.clone();

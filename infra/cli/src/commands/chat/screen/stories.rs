@@ -90,7 +90,9 @@ impl Stage {
     /// Another device of somebody, let in from the screen of the first.
     async fn linked(&self, first: &mut Seat, name: &str) -> Client {
         first.types("<c-o>l").await;
-        first.sees("waxwing:link?").await;
+        // How large a code is, and so whether it fits, depends on what it says.
+        let is_offered = |screen: &Buffer| has_a_code(screen) || as_text(screen).contains("waxwing:link?");
+        first.until("a code, or its text", is_offered).await;
         let code = first.code();
         let client = Client::open(self.config()).await.unwrap();
         let (new, name) = (client.clone(), DeviceName::new(name).unwrap());
@@ -111,6 +113,12 @@ impl Stage {
         let client = self.confirmed(&number).await;
         Seat::before(self, name, number, client).await
     }
+}
+
+/// Whether there is a QR code: each has the inner rows of a finder pattern, which begins on an upper or on a lower half of a
+/// line.
+fn has_a_code(screen: &Buffer) -> bool {
+    as_text(screen).contains("█ ███ █")
 }
 
 impl Seat {

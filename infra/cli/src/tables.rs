@@ -8,7 +8,7 @@ use std::{
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
     Client,
-    config::{BehaviorVersion, Region},
+    config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig},
     error::DisplayErrorContext,
     types::{AttributeValue, TimeToLiveStatus},
 };
@@ -48,16 +48,20 @@ pub struct TablesError(String);
 /// Every attribute of an item, name and value, as the bytes that are kept.
 pub type Item = Vec<Vec<u8>>;
 
+/// The SDK as this command uses it: as functions do, without its watch over streams that stand still.
+pub fn sdk() -> Builder {
+    let credentials = Credentials::new(TOOLS_ACCESS_KEY, "local", None, None, "waxwing command");
+    aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(REGION))
+        .credentials_provider(credentials)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
 impl Tables {
     /// The tables behind the AWS endpoint of a local runner.
     pub fn at(aws_endpoint: &str) -> Self {
-        let credentials = Credentials::new(TOOLS_ACCESS_KEY, "local", None, None, "waxwing command");
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(REGION))
-            .credentials_provider(credentials)
-            .endpoint_url(aws_endpoint)
-            .build();
+        let config = sdk().endpoint_url(aws_endpoint).build();
         Self(Client::from_conf(config))
     }
 

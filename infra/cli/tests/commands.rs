@@ -144,9 +144,13 @@ fn a_load_loses_nothing_and_reports_its_figures() {
         assert!(report["per_second"][figure].as_f64().unwrap() > 0.0, "{report:#}");
     }
     let cpu = |whose: &str| report["cpu_seconds_per_1000_messages"][whose].as_f64().unwrap();
-    // The service is a part of all, and does its database calls and more.
+    // The service is a part of all, and does its database calls and more; so do the SDK and a socket.
     assert!(
         cpu("all") > cpu("service") && cpu("service") > cpu("bare"),
+        "{report}"
+    );
+    assert!(
+        cpu("through_sdk") > cpu("bare") && cpu("through_http") > cpu("bare"),
         "{report}"
     );
     assert!(

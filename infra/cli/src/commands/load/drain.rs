@@ -8,7 +8,7 @@ use super::{
     Args, LoadError, MAILBOX, account,
     apart::{Apart, Used, again},
     crowd::Crowd,
-    report::{CpuMillis, per_base},
+    report::ServiceCpu,
 };
 use crate::{
     commands::Outcome,
@@ -30,7 +30,7 @@ struct Report {
     /// From the call to connect until everything was shown and acked.
     seconds: f64,
     /// All of it, in milliseconds.
-    cpu_ms: CpuMillis,
+    cpu_ms: ServiceCpu,
     /// Envelopes left in mailboxes after every ack.
     mailbox_left: usize,
     told: Told,
@@ -93,7 +93,7 @@ pub(super) async fn run(args: &Args, waiting: usize, console: &Console) -> Resul
         waiting,
         functions_run: FunctionsRun::chosen(args.functions.processes),
         seconds,
-        cpu_ms: CpuMillis::of(service, again),
+        cpu_ms: ServiceCpu::in_millis(service, again),
         mailbox_left,
         told,
         audit,
@@ -112,12 +112,7 @@ impl Report {
             self.functions_run
         ));
         console.say(format_args!("  shown and acked     after {:.2} s", self.seconds));
-        if let Some(service) = self.cpu_ms.service {
-            console.say(format_args!(
-                "  CPU of the service  {service:.0} ms{}",
-                per_base(service, self.cpu_ms.bare, self.cpu_ms.through_sdk, "ms")
-            ));
-        }
+        self.cpu_ms.tell("ms", console);
         account::tell(&self.audit, self.mailbox_left, console);
         if !self.passed {
             console.say("\nA PROMISE WAS BROKEN: look for the figures above that are not 0, and run with WAXWING_LOG=debug.");

@@ -53,16 +53,14 @@ pub(super) struct Report {
 pub(super) struct Cpu {
     /// Of clients and service together.
     pub(super) all: Option<f64>,
-    /// Of the service: gateway, functions, database.
-    pub(super) service: Option<f64>,
-    /// Of the same calls to the database, done again straight, with nothing around them.
-    pub(super) bare: Option<f64>,
-    /// Of the same calls through the AWS SDK, with nothing else around them.
-    pub(super) through_sdk: Option<f64>,
-    /// `service` in multiples of `bare`.
-    pub(super) service_to_bare: Option<f64>,
-    /// `service` in multiples of `through_sdk`.
-    pub(super) service_to_sdk: Option<f64>,
+    #[serde(flatten)]
+    pub(super) service: ServiceCpu,
+    /// The service in multiples of `bare`.
+    service_to_bare: Option<f64>,
+    /// The service in multiples of `through_sdk`.
+    service_to_sdk: Option<f64>,
+    /// The service in multiples of `through_http`.
+    service_to_http: Option<f64>,
 }
 
 impl Cpu {
@@ -71,67 +69,66 @@ impl Cpu {
         messages: usize,
         all: Option<Duration>,
         service: Option<Duration>,
-        again: Again,
+        again: Again<Duration>,
     ) -> Self {
-        let per_thousand = |used: Option<Duration>| {
-            used.filter(|_| messages > 0)
-                .map(|used| used.as_secs_f64() * 1000.0 / messages as f64)
+        let per_thousand =
+            |used: Duration| (messages > 0).then(|| used.as_secs_f64() * 1000.0 / messages as f64);
+        let service = ServiceCpu {
+            service: service.and_then(per_thousand),
+            again: again.and_then(per_thousand),
         };
-        let service = per_thousand(service);
-        let (bare, through_sdk) = (per_thousand(again.bare), per_thousand(again.through_sdk));
-        let in_multiples_of = |base: Option<f64>| {
-            let both = service.zip(base).filter(|(_, base)| *base > 0.0);
-            both.map(|(service, base)| service / base)
-        };
+        let times = service.times();
         Self {
-            all: per_thousand(all),
+            all: all.and_then(per_thousand),
             service,
-            bare,
-            through_sdk,
-            service_to_bare: in_multiples_of(bare),
-            service_to_sdk: in_multiples_of(through_sdk),
+            service_to_bare: times.bare,
+            service_to_sdk: times.through_sdk,
+            service_to_http: times.through_http,
         }
     }
 }
 
-/// CPU milliseconds of the service, and of its calls to the database done again; none where the system does not tell.
+/// CPU time of the service, and of its calls to the database done again; none where the system does not tell.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct CpuMillis {
+pub(super) struct ServiceCpu {
     /// Gateway, functions, database.
-    pub(super) service: Option<f64>,
-    /// The same calls to the database, straight, with nothing around them.
-    pub(super) bare: Option<f64>,
-    /// The same calls through the AWS SDK, with nothing else around them.
-    pub(super) through_sdk: Option<f64>,
+    service: Option<f64>,
+    #[serde(flatten)]
+    again: Again<f64>,
 }
 
-impl CpuMillis {
-    /// What was used.
-    pub(super) fn of(service: Option<Duration>, again: Again) -> Self {
-        let millis = |used: Option<Duration>| used.map(|used| used.as_secs_f64() * 1000.0);
+impl ServiceCpu {
+    /// In milliseconds.
+    pub(super) fn in_millis(service: Option<Duration>, again: Again<Duration>) -> Self {
+        let millis = |used: Duration| Some(used.as_secs_f64() * 1000.0);
         Self {
-            service: millis(service),
-            bare: millis(again.bare),
-            through_sdk: millis(again.through_sdk),
+            service: service.and_then(millis),
+            again: again.and_then(millis),
         }
     }
-}
 
-/// In words, what the service used beside its database calls done again, in the same unit.
-pub(super) fn per_base(service: f64, bare: Option<f64>, through_sdk: Option<f64>, unit: &str) -> String {
-    let base = |what, base: Option<f64>| {
-        let base = base.filter(|base| *base > 0.0);
-        base.map(|base| format!("{what} {base:.3} {unit}: {:.1} times", service / base))
-    };
-    let bases = [
-        base("its database calls alone", bare),
-        base("those through the AWS SDK alone", through_sdk),
-    ];
-    bases
-        .into_iter()
-        .flatten()
-        .map(|base| format!("; {base}"))
-        .collect()
+    /// The service in multiples of each base.
+    fn times(&self) -> Again<f64> {
+        let times = |base: f64| self.service.filter(|_| base > 0.0).map(|service| service / base);
+        self.again.and_then(times)
+    }
+
+    /// Tells it to a person, in this unit.
+    pub(super) fn tell(&self, unit: &str, console: &Console) {
+        let Some(service) = self.service else { return };
+        console.say(format_args!("  CPU of the service  {service:.3} {unit}"));
+        let (base, times) = (self.again, self.times());
+        let bases = [
+            ("its database calls alone", base.bare, times.bare),
+            ("those through the SDK", base.through_sdk, times.through_sdk),
+            ("and through a socket", base.through_http, times.through_http),
+        ];
+        for (what, base, times) in bases {
+            if let (Some(base), Some(times)) = (base, times) {
+                console.say(format_args!("    {what:<24} {base:.3} {unit}: {times:.1} times"));
+            }
+        }
+    }
 }
 
 /// What happened in a second, on average, between the first and the last message sent.
@@ -168,12 +165,7 @@ impl Report {
                 "  CPU                 {seconds:.2} s for 1,000 messages (clients, runner, database, functions)"
             ));
         }
-        if let Some(service) = cpu.service {
-            console.say(format_args!(
-                "                      {service:.3} s of it the service{}",
-                per_base(service, cpu.bare, cpu.through_sdk, "s")
-            ));
-        }
+        cpu.service.tell("s", console);
         if let Some(operations) = &self.operations_per_1000_messages {
             console.say(format_args!(
                 "  AWS, 1,000 messages {:.0} invocations, {:.0} write units, {:.0} read units, {:.0} WebSocket messages",

@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
-    Client, Config,
-    config::{BehaviorVersion, Region},
+    Client,
+    error::SdkError,
     operation::{
         batch_write_item::builders::BatchWriteItemInputBuilder,
         delete_item::builders::DeleteItemInputBuilder, get_item::builders::GetItemInputBuilder,
@@ -21,21 +20,6 @@ use aws_sdk_dynamodb::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
-use waxwing_local::{aws::TOOLS_ACCESS_KEY, runner::Bare};
-
-/// A region name, because the SDK wants one.
-const REGION: &str = "us-east-1";
-
-/// A client of the SDK, in front of an engine in this process.
-pub(super) fn client(engine: Bare) -> Client {
-    let credentials = Credentials::new(TOOLS_ACCESS_KEY, "local", None, None, "waxwing command");
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(REGION))
-        .credentials_provider(credentials)
-        .http_client(engine);
-    Client::from_conf(config.build())
-}
 
 /// A call as the SDK makes it, ready to be sent.
 #[derive(Clone, Debug)]
@@ -125,16 +109,23 @@ impl Ask {
         })
     }
 
-    /// Makes the call. Its outcome is the one it had, and is dropped.
-    pub(super) async fn send(self, client: &Client) {
+    /// Makes the call, and says whether there was an answer. It is the one it had, a refusal or not, and is dropped.
+    pub(super) async fn send(self, client: &Client) -> bool {
         match self {
-            Self::BatchWriteItem(ask) => drop(ask.send_with(client).await),
-            Self::DeleteItem(ask) => drop(ask.send_with(client).await),
-            Self::GetItem(ask) => drop(ask.send_with(client).await),
-            Self::PutItem(ask) => drop(ask.send_with(client).await),
-            Self::Query(ask) => drop(ask.send_with(client).await),
-            Self::UpdateItem(ask) => drop(ask.send_with(client).await),
+            Self::BatchWriteItem(ask) => is_answer(&ask.send_with(client).await),
+            Self::DeleteItem(ask) => is_answer(&ask.send_with(client).await),
+            Self::GetItem(ask) => is_answer(&ask.send_with(client).await),
+            Self::PutItem(ask) => is_answer(&ask.send_with(client).await),
+            Self::Query(ask) => is_answer(&ask.send_with(client).await),
+            Self::UpdateItem(ask) => is_answer(&ask.send_with(client).await),
         }
+    }
+}
+
+fn is_answer<T, E>(outcome: &Result<T, SdkError<E>>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(error) => error.raw_response().is_some(),
     }
 }
 
@@ -234,6 +225,7 @@ mod tests {
     use waxwing_local::runner::{Recorded, Runner, RunnerConfig};
 
     use super::*;
+    use crate::tables;
 
     fn table() -> Value {
         json!("Mailbox")
@@ -298,17 +290,14 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_is_done_again_asks_for_what_was_asked_the_first_time() {
         let runner = Runner::start(RunnerConfig::default()).await.unwrap();
-        let credentials = Credentials::new(TOOLS_ACCESS_KEY, "local", None, None, "test");
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(REGION))
-            .credentials_provider(credentials)
-            .endpoint_url(runner.aws_endpoint());
-        let client = Client::from_conf(config.build());
+        let client = Client::from_conf(tables::sdk().endpoint_url(runner.aws_endpoint()).build());
         runner.record_database();
         for (name, request) in requests() {
             let ask = Ask::of(name, request.to_string().as_bytes());
-            ask.unwrap_or_else(|| panic!("{name}")).send(&client).await;
+            assert!(
+                ask.unwrap_or_else(|| panic!("{name}")).send(&client).await,
+                "{name}"
+            );
         }
         assert_eq!(as_json(&runner.recorded_database()), requests());
         runner.shutdown().await;

@@ -61,7 +61,7 @@ struct Readings {
     end: Reading,
     cpu: Option<Duration>,
     service: Option<Duration>,
-    again: Again,
+    again: Again<Duration>,
     used: MeterSnapshot,
 }
 

@@ -1,7 +1,11 @@
 //! The same puts, reads and deletes as functions made, done again straight against the engine: no SDK, no HTTP, no
 //! function, no thread in between. What the way costs beyond its database is the difference. The same engine is an HTTP
-//! client of the SDK as well, so that what the SDK costs can be told apart from what Waxwing adds.
+//! client of the SDK and an HTTP server as well, so that what the SDK costs, and what a socket costs, can be told apart from
+//! what Waxwing adds.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::client::http::{
@@ -12,14 +16,23 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use dynoxide::storage_backend::SystemClock;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
 
 use super::operations::Call;
 use super::storage::{Opened, Storage};
 use super::{answered, tables};
 use crate::aws::connector::{received, returned};
-use crate::aws::front;
+use crate::aws::front::{self, MAX_BODY_BYTES};
 use crate::cloud::CloudError;
 use crate::template::TableSpec;
+
+const NO_OPERATION: &str = "this is no operation of DynamoDB";
 
 /// Calls that are kept: about 150 MB of them.
 const MOST_CALLS: usize = 100_000;
@@ -99,6 +112,42 @@ impl Bare {
         Ok(Self(Arc::new(opened)))
     }
 
+    /// Answers calls over HTTP/1.1 to whoever connects, as long as it is polled and connections can be accepted.
+    ///
+    /// # Errors
+    /// Why none can be accepted.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<Infallible> {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let this = self.clone();
+            let service = service_fn(move |request| this.clone().answer_http(request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+            });
+        }
+    }
+
+    async fn answer_http(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await?.to_bytes();
+        let answer = self.answer(&Request::from_parts(head, body));
+        Ok(answer.ok_or(NO_OPERATION)?.map(Full::new))
+    }
+
+    /// None if it is no call to DynamoDB.
+    fn answer(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
+        let call = front::operation(request.headers()).and_then(Call::named)?;
+        let (outcome, _) = call.run(&self.0.database, request.body());
+        Some(answered(outcome))
+    }
+
     /// Does the calls again, one after the other. Blocks. Their outcomes are those they had, and are dropped.
     pub fn run(&self, recorded: &Recorded) {
         for (call, body) in &recorded.calls {
@@ -117,11 +166,8 @@ impl HttpConnector for Bare {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
-            let request = received(request).await?;
-            let call = front::operation(request.headers()).and_then(Call::named);
-            let call = call.ok_or_else(|| ConnectorError::user("this is no operation of DynamoDB".into()))?;
-            let (outcome, _) = call.run(&this.0.database, request.body());
-            returned(answered(outcome))
+            let answer = this.answer(&received(request).await?);
+            returned(answer.ok_or_else(|| ConnectorError::user(NO_OPERATION.into()))?)
         })
     }
 }

@@ -60,8 +60,8 @@ const MAILBOX: &str = "MailboxTable";
 ///
 /// CPU seconds are those of this process (clients, runner, embedded database, and the functions unless
 /// --processes) and of the function processes running in the end; those of the service are told apart, and beside them
-/// stand those of the same calls to the database done again: straight, with nothing around them, and through the AWS SDK,
-/// with nothing else around them. Figures are worth comparing from a build with --release.
+/// stand those of the same calls to the database done again: straight, with nothing around them, through the AWS SDK,
+/// with nothing else around them, and through the SDK and a socket. Figures are worth comparing from a build with --release.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many devices: an even number, 2 to 400; each two write to each other

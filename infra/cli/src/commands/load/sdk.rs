@@ -221,6 +221,7 @@ fn write(value: &Value) -> Option<WriteRequest> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::config::retry::RetryConfig;
     use serde_json::json;
     use waxwing_local::runner::{Recorded, Runner, RunnerConfig};
 
@@ -301,6 +302,17 @@ mod tests {
         }
         assert_eq!(as_json(&runner.recorded_database()), requests());
         runner.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer_and_a_closed_port_gives_none() {
+        let runner = Runner::start(RunnerConfig::default()).await.unwrap();
+        let config = tables::sdk().retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(config.endpoint_url(runner.aws_endpoint()).build());
+        let ask = Ask::of("DeleteItem", br#"{"TableName": "Mailbox", "Key": {}}"#).unwrap();
+        assert!(ask.clone().send(&client).await, "there is no such table");
+        runner.shutdown().await;
+        assert!(!ask.send(&client).await);
     }
 
     #[test]
